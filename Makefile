@@ -1,0 +1,2 @@
+check:
+	.venv/bin/ruff format . && .venv/bin/ruff check . && .venv/bin/mypy
