@@ -1,0 +1,90 @@
+"""Accounts: their settings, and the names of their agents, groups and profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from shiftlog.catalog import tables
+from shiftlog.catalog.connection import insert
+from shiftlog.errors import Missing
+from shiftlog.names import check_account
+from shiftlog.settings import Settings
+
+KINDS = ("agent", "group", "profile")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant and its settings."""
+
+    account: str
+    time_zone: str
+    schema_version: str
+    retention_days: int
+
+
+_COLUMNS = [tables.accounts.c[name] for name in ("account", "time_zone", "schema_version", "retention_days")]
+
+
+def ensure(conn: sa.Connection, account: str, now: int, settings: Settings) -> None:
+    """Make the account with the default settings, where there is none."""
+    values: dict[str, Any] = {
+        "account": check_account(account),
+        "created": now,
+        "time_zone": settings.time_zone,
+        "schema_version": settings.schema_version,
+        "retention_days": settings.retention_days,
+    }
+    zeros = dict.fromkeys(
+        ("landed", "consumed", "carry_sessions", "carry_events", "last_seq", "last_generated", "repeats", "epoch", "lease_until"), 0
+    )
+    conn.execute(insert(conn, tables.accounts).values(values | zeros).on_conflict_do_nothing())
+
+
+def get(conn: sa.Connection, account: str) -> Account:
+    """An account.
+
+    Raises:
+        Missing: no such account.
+    """
+    row = conn.execute(sa.select(*_COLUMNS).where(tables.accounts.c.account == account)).one_or_none()
+    if row is None:
+        raise Missing(f"there is no account {account}")
+    return Account(*row)
+
+
+def every(conn: sa.Connection) -> list[Account]:
+    """All accounts, by name."""
+    return [Account(*row) for row in conn.execute(sa.select(*_COLUMNS).order_by("account"))]
+
+
+def update(conn: sa.Connection, account: str, changes: dict[str, Any]) -> Account:
+    """Change some of an account's settings (fields of `Account`).
+
+    Raises:
+        Missing: no such account.
+    """
+    if changes:
+        conn.execute(sa.update(tables.accounts).where(tables.accounts.c.account == account).values(changes))
+    return get(conn, account)
+
+
+def name(conn: sa.Connection, account: str, rows: Iterable[tuple[str, int, int, str]]) -> int:
+    """Import names: (kind, id, valid_from in epoch ms, name); one that is known for that instant is replaced."""
+    values = [{"account": account, "kind": kind, "id": id_, "valid_from": start, "name": text} for kind, id_, start, text in rows]
+    if values:
+        statement = insert(conn, tables.names)
+        keys = [column.name for column in tables.names.primary_key]
+        conn.execute(statement.on_conflict_do_update(index_elements=keys, set_={"name": statement.excluded.name}), values)
+    return len(values)
+
+
+def names(conn: sa.Connection, account: str, at: int) -> dict[tuple[str, int], str]:
+    """What (kind, id) are called at an instant (epoch ms)."""
+    t = tables.names
+    query = sa.select(t.c.kind, t.c.id, t.c.name).where(t.c.account == account, t.c.valid_from <= at).order_by(t.c.valid_from)
+    return {(kind, id_): text for kind, id_, text in conn.execute(query)}

@@ -1,0 +1,130 @@
+"""Landing batches: which rows of which object are an account's events, in the order in which they became visible."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from shiftlog.catalog import tables
+from shiftlog.catalog.connection import insert
+from shiftlog.errors import Missing
+
+_T, _IDS, _A = tables.batches, tables.session_ids, tables.accounts
+_MANY = 5_000  # values in one IN list: well under SQLite's limit of 32 766
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One account's rows of a landing object, before it has a number. `sessions` are producers' session ids → agentID."""
+
+    account: str
+    first_row: int
+    rows: int
+    min_timestamp: int
+    max_timestamp: int
+    sessions: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One account's rows [first_row, first_row + rows) of a landing object."""
+
+    number: int
+    object_key: str
+    first_row: int
+    rows: int
+    received_at: int
+    min_timestamp: int
+    max_timestamp: int
+
+
+def commit(conn: sa.Connection, object_key: str, received_at: int, claims: Iterable[Claim]) -> list[str]:
+    """Make an object's rows visible. Returns the session ids that belong to other agents: with any, roll back.
+
+    The number is given under the account's row lock, so batches become visible in its order. Accounts are locked by
+    name, so two writers cannot wait for each other.
+
+    Raises:
+        Missing: an account that is not there.
+    """
+    disputed: list[str] = []
+    for claim in sorted(claims, key=lambda claim: claim.account):
+        mine = tables.accounts.c.account == claim.account
+        number = conn.scalar(
+            sa.update(tables.accounts).where(mine).values(landed=tables.accounts.c.landed + 1).returning(tables.accounts.c.landed)
+        )
+        if number is None:
+            raise Missing(f"there is no account {claim.account}")
+        conn.execute(
+            sa.insert(_T).values(
+                account=claim.account,
+                number=number,
+                object_key=object_key,
+                first_row=claim.first_row,
+                rows=claim.rows,
+                received_at=received_at,
+                min_timestamp=claim.min_timestamp,
+                max_timestamp=claim.max_timestamp,
+            )
+        )
+        disputed += _own(conn, claim, received_at)
+    return disputed
+
+
+def _own(conn: sa.Connection, claim: Claim, now: int) -> list[str]:
+    if not claim.sessions:
+        return []
+    rows = [{"account": claim.account, "session_id": id_, "agent_id": agent, "seen_at": now} for id_, agent in claim.sessions.items()]
+    statement = insert(conn, _IDS)
+    keys = [column.name for column in _IDS.primary_key]
+    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_={"seen_at": now}), rows)
+    found = owners(conn, claim.account, claim.sessions)
+    return [id_ for id_, agent in claim.sessions.items() if found[id_] != agent]
+
+
+def owners(conn: sa.Connection, account: str, session_ids: Collection[str]) -> dict[str, int]:
+    """Which agents the session ids belong to, of those that were seen before."""
+    return {id_: agent for id_, agent, _ in _seen(conn, account, session_ids)}
+
+
+def scopes(conn: sa.Connection, account: str, session_ids: Collection[str]) -> dict[str, int]:
+    """The scopes (their starts) under which sessions with these ids were first published, where they were."""
+    return {id_: scope for id_, _, scope in _seen(conn, account, session_ids) if scope is not None}
+
+
+def _seen(conn: sa.Connection, account: str, session_ids: Collection[str]) -> Iterable[tuple[str, int, int | None]]:
+    columns = sa.select(_IDS.c.session_id, _IDS.c.agent_id, _IDS.c.scope_start)
+    asked = list(session_ids)
+    for start in range(0, len(asked), _MANY):
+        some = asked[start : start + _MANY]
+        for row in conn.execute(columns.where(_IDS.c.account == account, _IDS.c.session_id.in_(some))):
+            yield tuple(row)
+
+
+def after(conn: sa.Connection, account: str, number: int) -> Sequence[Batch]:
+    """The account's batches after a number, in order."""
+    columns = [_T.c[name] for name in Batch.__slots__]
+    query = sa.select(*columns).where(_T.c.account == account, _T.c.number > number).order_by(_T.c.number)
+    return [Batch(*row) for row in conn.execute(query)]
+
+
+def forget(conn: sa.Connection, before: int) -> list[str]:
+    """Drop the rows of objects that every account has consumed and that arrived before an instant (epoch ms).
+
+    Returns the keys of objects that no row names any more: they can be deleted after the commit.
+    """
+    old = _T.alias("old")
+    waiting = (
+        sa.select(old.c.object_key)
+        .join(_A, _A.c.account == old.c.account)
+        .where((old.c.number > _A.c.consumed) | (old.c.received_at >= before))
+    )
+    gone = sa.delete(_T).where(_T.c.received_at < before, _T.c.object_key.not_in(waiting)).returning(_T.c.object_key)
+    return sorted({key for (key,) in conn.execute(gone)})
+
+
+def keys_in_use(conn: sa.Connection) -> set[str]:
+    """The objects that batches name."""
+    return set(conn.scalars(sa.select(_T.c.object_key).distinct()))

@@ -1,0 +1,128 @@
+"""Keys: who may read, write or administer an account, by OAuth 1.0a signature or bearer token."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from shiftlog.catalog import tables
+from shiftlog.catalog.vault import Vault, hashed
+from shiftlog.errors import Invalid, Missing
+
+PERMISSIONS = ("read", "write", "admin")
+_T = tables.keys
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as a request finds it. Its secrets are never shown."""
+
+    id: int
+    account: str
+    permissions: frozenset[str]
+    consumer_key: str
+    token: str
+    consumer_secret: str = field(repr=False)
+    token_secret: str = field(repr=False)
+    expires: int | None
+    revoked: int | None
+
+    def may(self, permission: str) -> bool:
+        """Whether the key has a permission; `admin` has all."""
+        return permission in self.permissions or "admin" in self.permissions
+
+    def valid(self, now: int) -> bool:
+        """Neither revoked nor expired at `now` (epoch ms)."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key as it is handed out, once, with its secrets."""
+
+    account: str
+    permissions: list[str]
+    consumer_key: str
+    consumer_secret: str = field(repr=False)
+    token: str
+    token_secret: str = field(repr=False)
+    bearer: str = field(repr=False)
+
+
+def create(conn: sa.Connection, vault: Vault, account: str, permissions: list[str], now: int, expires: int | None = None) -> NewKey:
+    """A new key of an account that exists; pairs of 32 hex digits, as in the original service, and a bearer token.
+
+    Raises:
+        Invalid: an unknown permission.
+    """
+    for permission in permissions:
+        if permission not in PERMISSIONS:
+            raise Invalid(f"{permission!r} is not a permission; allowed: {', '.join(PERMISSIONS)}")
+    given = sorted(set(permissions) or {"read"}, key=PERMISSIONS.index)
+    consumer_key, consumer_secret, token, token_secret = (secrets.token_hex(16) for _ in range(4))
+    key = NewKey(account, given, consumer_key, consumer_secret, token, token_secret, bearer=secrets.token_urlsafe(32))
+    conn.execute(
+        sa.insert(_T).values(
+            account=account,
+            permissions=",".join(given),
+            consumer_key=key.consumer_key,
+            consumer_secret=vault.encrypt(key.consumer_secret),
+            token=key.token,
+            token_secret=vault.encrypt(key.token_secret),
+            bearer_hash=hashed(key.bearer),
+            created=now,
+            expires=expires,
+        )
+    )
+    return key
+
+
+def by_token(conn: sa.Connection, vault: Vault, token: str) -> Key | None:
+    """The key with this OAuth token, revoked or expired ones too."""
+    return _one(conn, vault, _T.c.token == token)
+
+
+def by_bearer(conn: sa.Connection, vault: Vault, bearer: str) -> Key | None:
+    """The key with this bearer token, revoked or expired ones too."""
+    return _one(conn, vault, _T.c.bearer_hash == hashed(bearer))
+
+
+def listing(conn: sa.Connection, account: str | None = None) -> list[dict[str, Any]]:
+    """All keys (of one account) without their secrets."""
+    columns = ("id", "account", "permissions", "consumer_key", "token", "created", "expires", "revoked")
+    query = sa.select(*(_T.c[name] for name in columns)).order_by(_T.c.id)
+    if account is not None:
+        query = query.where(_T.c.account == account)
+    return [dict(row._mapping) for row in conn.execute(query)]
+
+
+def revoke(conn: sa.Connection, token: str, now: int) -> None:
+    """Revoke a key, named by its OAuth token or its consumer key; one that is revoked already stays as it is.
+
+    Raises:
+        Missing: no such key.
+    """
+    named = (_T.c.token == token) | (_T.c.consumer_key == token)
+    if conn.scalar(sa.select(sa.func.count()).select_from(_T).where(named)) == 0:
+        raise Missing(f"there is no key {token}; `shiftlog keys list` shows them")
+    conn.execute(sa.update(_T).where(named, _T.c.revoked.is_(None)).values(revoked=now))
+
+
+def _one(conn: sa.Connection, vault: Vault, condition: sa.ColumnElement[bool]) -> Key | None:
+    row = conn.execute(sa.select(_T).where(condition)).one_or_none()
+    if row is None:
+        return None
+    return Key(
+        id=row.id,
+        account=row.account,
+        permissions=frozenset(row.permissions.split(",")),
+        consumer_key=row.consumer_key,
+        token=row.token,
+        consumer_secret=vault.decrypt(row.consumer_secret),
+        token_secret=vault.decrypt(row.token_secret),
+        expires=row.expires,
+        revoked=row.revoked,
+    )

@@ -1,0 +1,137 @@
+"""Published parts: the list of the Data Access API, the manifest, and where a part's bytes are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from shiftlog.catalog import tables
+from shiftlog.names import PartName
+
+_T, _A = tables.parts, tables.accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One published part. Times are epoch ms; `gz_gone` and `twin_gone` say when its files were deleted."""
+
+    seq: int
+    scope_start: int
+    scope_end: int
+    part: int
+    revision: int
+    generated: int
+    schema_version: str
+    gz_key: str
+    gz_bytes: int
+    gz_sha256: str
+    twin_key: str
+    twin_bytes: int
+    twin_sha256: str
+    sessions: int
+    withdrawals: int
+    events: int
+    min_timestamp: int | None
+    max_timestamp: int | None
+    gz_gone: int | None
+    twin_gone: int | None
+
+    @property
+    def name(self) -> PartName:
+        return PartName(self.scope_start, self.scope_end, self.part, self.revision)
+
+
+_COLUMNS = [_T.c[name] for name in Part.__slots__]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list answers: the parts, and the instant before which nothing more can appear (the safe next startTime)."""
+
+    parts: Sequence[Part]
+    covered_until: int
+    more: bool
+
+
+def listing(
+    conn: sa.Connection,
+    account: str,
+    *,
+    now: int,
+    start: int = 0,
+    end: int | None = None,
+    scope_from: int | None = None,
+    scope_to: int | None = None,
+    after: tuple[int, int] = (-1, -1),
+    limit: int | None = None,
+) -> Listing:
+    """Parts whose generated time lies in [start, end) and is past, whose files are there, by (generated, seq).
+
+    `scope_from` and `scope_to` (half-open) filter by the start of the scope. `after` is the (generated, seq) of the last part
+    of the page before. `now` is the catalog's clock.
+    """
+    floor = conn.scalar(sa.select(_A.c.floor).where(_A.c.account == account))
+    covered = min(now if end is None else min(end, now), now if floor is None else floor)
+    until = now if end is None else min(end, now)
+    query = (
+        sa.select(*_COLUMNS)
+        .where(_T.c.account == account, _T.c.generated >= start, _T.c.generated < until, _T.c.gz_gone.is_(None))
+        .where(sa.tuple_(_T.c.generated, _T.c.seq) > sa.tuple_(*map(sa.literal, after)))
+        .order_by(_T.c.generated, _T.c.seq)
+    )
+    if scope_from is not None:
+        query = query.where(_T.c.scope_start >= scope_from)
+    if scope_to is not None:
+        query = query.where(_T.c.scope_start < scope_to)
+    found = [Part(*row) for row in conn.execute(query if limit is None else query.limit(limit + 1))]
+    more = limit is not None and len(found) > limit
+    return Listing(found[:limit], covered, more)
+
+
+def find(conn: sa.Connection, account: str, name: PartName, now: int) -> Part | None:
+    """A part that is visible at `now`, by its name; also one whose files are gone."""
+    mine = (_T.c.account == account, _T.c.scope_start == name.start, _T.c.scope_end == name.end)
+    query = sa.select(*_COLUMNS).where(*mine, _T.c.part == name.part, _T.c.revision == name.revision, _T.c.generated <= now)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else Part(*row)
+
+
+def manifest(conn: sa.Connection, account: str, *, now: int, after: int, limit: int) -> Sequence[Part]:
+    """Parts after a sequence number that are visible at `now`, in order, tombstones included."""
+    query = sa.select(*_COLUMNS).where(_T.c.account == account, _T.c.seq > after, _T.c.generated < now).order_by(_T.c.seq).limit(limit)
+    return [Part(*row) for row in conn.execute(query)]
+
+
+def overlapping(conn: sa.Connection, account: str, low: int, high: int) -> Sequence[Part]:
+    """Parts with events in [low, high], and every part with a revision in the same scopes: they may supersede those."""
+    touched = sa.select(_T.c.scope_start).where(_T.c.account == account, _T.c.max_timestamp >= low, _T.c.min_timestamp <= high)
+    query = sa.select(*_COLUMNS).where(_T.c.account == account, _T.c.scope_start.in_(touched)).order_by(_T.c.seq)
+    return [part for part in (Part(*row) for row in conn.execute(query)) if part.revision > 0 or _meets(part, low, high)]
+
+
+def _meets(part: Part, low: int, high: int) -> bool:
+    return part.min_timestamp is not None and part.max_timestamp is not None and part.max_timestamp >= low and part.min_timestamp <= high
+
+
+def of_scopes(conn: sa.Connection, account: str, scopes: Sequence[int]) -> Sequence[Part]:
+    """All parts of some scopes (their starts), in order."""
+    found: list[Part] = []
+    for start in range(0, len(scopes), 5_000):
+        some = scopes[start : start + 5_000]
+        query = sa.select(*_COLUMNS).where(_T.c.account == account, _T.c.scope_start.in_(some))
+        found += [Part(*row) for row in conn.execute(query)]
+    return sorted(found, key=lambda part: part.seq)
+
+
+def revisions(conn: sa.Connection, account: str) -> dict[int, int]:
+    """The highest revision of each scope that has parts."""
+    query = sa.select(_T.c.scope_start, sa.func.max(_T.c.revision)).where(_T.c.account == account).group_by(_T.c.scope_start)
+    return dict(conn.execute(query).tuples().all())
+
+
+def first_scope(conn: sa.Connection, account: str) -> int | None:
+    """The start of the first hour that has a part."""
+    first = conn.scalar(sa.select(sa.func.min(_T.c.scope_start)).where(_T.c.account == account))
+    return None if first is None else int(first)

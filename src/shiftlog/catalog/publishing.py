@@ -1,0 +1,240 @@
+"""The publisher's side of an account: the lease, the state a run starts from, and the one commit it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from shiftlog.catalog import tables
+from shiftlog.catalog.connection import Catalog
+from shiftlog.errors import Later, Missing, Overtaken
+
+_A = tables.accounts
+OBJECT_AGE = 3_600_000  # ms: a commit refuses objects older than this, so that garbage collection can never meet one it would name
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to publish an account, as long as its epoch is the account's."""
+
+    account: str
+    holder: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where publishing of an account stands."""
+
+    landed: int
+    consumed: int
+    carry_key: str | None
+    carry_sessions: int
+    carry_events: int
+    watermark: int | None
+    last_seq: int
+    last_generated: int
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """A part that is written and not committed; the fields are those of `parts.Part`."""
+
+    scope_start: int
+    scope_end: int
+    part: int
+    revision: int
+    schema_version: str
+    gz_key: str
+    gz_bytes: int
+    gz_sha256: str
+    twin_key: str
+    twin_bytes: int
+    twin_sha256: str
+    sessions: int
+    withdrawals: int
+    events: int
+    min_timestamp: int | None
+    max_timestamp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that a run wants to change. `written` is when its first object was written, `started` when it began (epoch ms)."""
+
+    started: int
+    written: int
+    watermark: int
+    consumed: int
+    carry_key: str | None
+    carry_sessions: int
+    carry_events: int
+    parts: Sequence[NewPart]
+    published_ids: Mapping[str, int]
+    repeats: int
+    aside_key: str | None
+    aside_events: int
+
+
+_STATE = [_A.c[name] for name in State.__slots__]
+
+
+def state(conn: sa.Connection, account: str) -> State:
+    """Raises:
+    Missing: no such account.
+    """
+    row = conn.execute(sa.select(*_STATE).where(_A.c.account == account)).one_or_none()
+    if row is None:
+        raise Missing(f"there is no account {account}")
+    return State(*row)
+
+
+# ── the lease ──
+
+
+def acquire(catalog: Catalog, account: str, holder: str, lease_ms: int, alive: Callable[[str], bool]) -> Lease | int:
+    """The lease, if it is free, expired, or its holder is known to be dead; else the ms until it expires.
+
+    Raises:
+        Missing: no such account.
+    """
+    with catalog.write() as conn:
+        query = sa.select(_A.c.holder, _A.c.epoch, _A.c.lease_until).where(_A.c.account == account).with_for_update()
+        row = conn.execute(query).one_or_none()
+        if row is None:
+            raise Missing(f"there is no account {account}")
+        now = catalog.now(conn)
+        if row.holder is not None and now < row.lease_until and alive(row.holder):
+            return int(row.lease_until - now)
+        # A commit of the holder before can no longer succeed, so its floor holds nobody back any more.
+        taken = {"holder": holder, "epoch": row.epoch + 1, "lease_until": now + lease_ms, "floor": None}
+        conn.execute(sa.update(_A).where(_A.c.account == account).values(taken))
+        return Lease(account, holder, row.epoch + 1)
+
+
+def renew(catalog: Catalog, lease: Lease, lease_ms: int) -> bool:
+    """Prolong the lease; False where another worker has taken it."""
+    with catalog.write() as conn:
+        until = catalog.now(conn) + lease_ms
+        return conn.execute(sa.update(_A).where(_mine(lease)).values(lease_until=until)).rowcount == 1
+
+
+def release(catalog: Catalog, lease: Lease) -> None:
+    """Give the lease back, where it still is ours."""
+    with catalog.write() as conn:
+        conn.execute(sa.update(_A).where(_mine(lease)).values(holder=None, lease_until=0, floor=None))
+
+
+def _mine(lease: Lease) -> sa.ColumnElement[bool]:
+    return sa.and_(_A.c.account == lease.account, _A.c.epoch == lease.epoch, _A.c.holder == lease.holder)
+
+
+# ── the commit ──
+
+
+def commit(catalog: Catalog, lease: Lease, base: State, outcome: Outcome, lead_ms: int) -> int:
+    """Make a run's outcome visible, all at once. Returns the generated time of its parts (epoch ms).
+
+    First the floor is set, in a transaction of its own: until the commit is over, no list claims to cover the present.
+    So a commit may take as long as it likes; a part can never appear at an instant that a client was told is covered.
+
+    Raises:
+        Overtaken: another worker holds the lease, or the account has moved on; nothing was changed.
+    """
+    if outcome.parts:
+        with catalog.write() as conn:
+            _check(conn, lease, base)
+            floor = max(catalog.now(conn), base.last_generated + 1)
+            conn.execute(sa.update(_A).where(_mine(lease)).values(floor=floor))
+    with catalog.write() as conn:
+        _check(conn, lease, base)
+        if catalog.now(conn) - outcome.written > OBJECT_AGE:
+            raise Later("the run took more than an hour from its first object to its commit; it has to be repeated")
+        _insert_parts(conn, lease.account, base, outcome.parts)
+        _mark_published(conn, lease.account, outcome.published_ids)
+        _insert_run(conn, lease.account, outcome, catalog.now(conn))
+        generated = max(catalog.now(conn) + lead_ms, base.last_generated + 1) if outcome.parts else base.last_generated
+        _advance(conn, lease, base, outcome, generated)
+    return generated
+
+
+def _check(conn: sa.Connection, lease: Lease, base: State) -> None:
+    row = conn.execute(sa.select(_A.c.epoch, _A.c.holder, *_STATE).where(_A.c.account == lease.account).with_for_update()).one()
+    if (row.epoch, row.holder) != (lease.epoch, lease.holder):
+        raise Overtaken(f"another worker has taken over publishing of {lease.account}; nothing was changed")
+    if (row.consumed, row.carry_key, row.last_seq) != (base.consumed, base.carry_key, base.last_seq):
+        raise Overtaken(f"{lease.account} was published meanwhile; nothing was changed")
+
+
+def _insert_parts(conn: sa.Connection, account: str, base: State, new: Sequence[NewPart]) -> None:
+    rows = [
+        {"account": account, "seq": seq, "generated": 0} | {f.name: getattr(part, f.name) for f in fields(part)}
+        for seq, part in enumerate(new, base.last_seq + 1)
+    ]
+    if rows:
+        conn.execute(sa.insert(tables.parts), rows)
+
+
+def _mark_published(conn: sa.Connection, account: str, published: Mapping[str, int]) -> None:
+    t = tables.session_ids
+    statement = (
+        sa.update(t)
+        .where(t.c.account == account, t.c.session_id == sa.bindparam("id"), t.c.scope_start.is_(None))
+        .values(scope_start=sa.bindparam("scope"))
+    )
+    if published:
+        conn.execute(statement, [{"id": id_, "scope": scope} for id_, scope in published.items()])
+
+
+def _insert_run(conn: sa.Connection, account: str, outcome: Outcome, now: int) -> None:
+    values: dict[str, Any] = {
+        "account": account,
+        "started": outcome.started,
+        "finished": now,
+        "until": outcome.watermark,
+        "parts": len(outcome.parts),
+        "sessions": sum(part.sessions for part in outcome.parts),
+        "withdrawals": sum(part.withdrawals for part in outcome.parts),
+        "events": sum(part.events for part in outcome.parts),
+        "repeats": outcome.repeats,
+        "set_aside": outcome.aside_events,
+    }
+    conn.execute(sa.insert(tables.runs).values(values))
+    if outcome.aside_key is not None:
+        row = {"account": account, "object_key": outcome.aside_key, "events": outcome.aside_events, "at": now}
+        conn.execute(sa.insert(tables.asides).values(row))
+
+
+def _advance(conn: sa.Connection, lease: Lease, base: State, outcome: Outcome, generated: int) -> None:
+    # The stamp comes last, so that what is left until the parts are visible is the COMMIT alone.
+    t = tables.parts
+    conn.execute(sa.update(t).where(t.c.account == lease.account, t.c.seq > base.last_seq).values(generated=generated))
+    moved = {
+        "consumed": outcome.consumed,
+        "carry_key": outcome.carry_key,
+        "carry_sessions": outcome.carry_sessions,
+        "carry_events": outcome.carry_events,
+        "watermark": outcome.watermark,
+        "last_seq": base.last_seq + len(outcome.parts),
+        "last_generated": generated,
+        "floor": None,
+        "repeats": base.repeats + outcome.repeats,
+    }
+    conn.execute(sa.update(_A).where(_mine(lease)).values(moved))
+
+
+def last_run(conn: sa.Connection, account: str) -> dict[str, Any] | None:
+    """The account's last publishing run, as a row of `tables.runs`."""
+    query = sa.select(tables.runs).where(tables.runs.c.account == account).order_by(tables.runs.c.id.desc()).limit(1)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def set_aside(conn: sa.Connection, account: str) -> int:
+    """How many late events of the account are set aside."""
+    t = tables.asides
+    return int(conn.scalar(sa.select(sa.func.coalesce(sa.func.sum(t.c.events), 0)).where(t.c.account == account)) or 0)

@@ -1,0 +1,191 @@
+"""The catalog's tables. Instants are epoch milliseconds; `account` is the tenant's name everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_BIG = sa.BigInteger()
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows by itself only in a column of type INTEGER
+_NAME = sa.String(20)
+
+
+def _column(name: str, type_: Any, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, type_, nullable=False, **options)
+
+
+#: One fact a row about the deployment itself, such as which store it belongs to.
+meta = sa.Table("meta", metadata, sa.Column("name", sa.String(40), primary_key=True), _column("value", sa.Text()))
+
+#: An account: its settings, the landing and publishing state (all moved under this row's lock), and the publisher's lease.
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    _column("created", _BIG),
+    _column("time_zone", sa.String(64)),
+    _column("schema_version", sa.String(16)),
+    _column("retention_days", sa.Integer()),
+    # landing: the number of the last batch; publishing: the last batch that a run has taken in
+    _column("landed", _BIG),
+    _column("consumed", _BIG),
+    # the object with the events of sessions that are not published yet, as of `consumed`
+    sa.Column("carry_key", sa.Text()),
+    _column("carry_sessions", _BIG),
+    _column("carry_events", _BIG),
+    # hours that end at or before the watermark are complete; null before the first run
+    sa.Column("watermark", _BIG),
+    _column("last_seq", _BIG),
+    _column("last_generated", _BIG),
+    # set while a commit is under way: until it is done, no list may claim to cover this instant
+    sa.Column("floor", _BIG),
+    _column("repeats", _BIG),
+    _column("epoch", _BIG),
+    sa.Column("holder", sa.Text()),
+    _column("lease_until", _BIG),
+)
+
+#: A key of an account. OAuth secrets are encrypted, the bearer token is a hash.
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", _SERIAL, primary_key=True),
+    _column("account", _NAME, index=True),
+    _column("permissions", sa.String(40)),
+    _column("consumer_key", sa.String(64)),
+    _column("consumer_secret", sa.Text()),
+    _column("token", sa.String(64), unique=True),
+    _column("token_secret", sa.Text()),
+    _column("bearer_hash", sa.String(64), unique=True),
+    _column("created", _BIG),
+    sa.Column("expires", _BIG),
+    sa.Column("revoked", _BIG),
+)
+
+#: One account's rows of one landing object, numbered without gaps in the order in which they became visible.
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("number", _BIG, primary_key=True, autoincrement=False),
+    _column("object_key", sa.Text(), index=True),
+    _column("first_row", _BIG),
+    _column("rows", _BIG),
+    _column("received_at", _BIG),
+    _column("min_timestamp", _BIG),
+    _column("max_timestamp", _BIG),
+)
+
+#: The producers' own session ids: whose they are, and the scope (its start) under which they were first published.
+session_ids = sa.Table(
+    "session_ids",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("session_id", sa.String(64), primary_key=True),
+    _column("agent_id", _BIG),
+    sa.Column("scope_start", _BIG),
+    _column("seen_at", _BIG),
+)
+
+#: Published parts, also those whose files were deleted since (tombstones: `gz_gone`, `twin_gone` say when).
+parts = sa.Table(
+    "parts",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("seq", _BIG, primary_key=True, autoincrement=False),
+    _column("scope_start", _BIG),
+    _column("scope_end", _BIG),
+    _column("part", sa.Integer()),
+    _column("revision", sa.Integer()),
+    _column("generated", _BIG),
+    _column("schema_version", sa.String(16)),
+    _column("gz_key", sa.Text()),
+    _column("gz_bytes", _BIG),
+    _column("gz_sha256", sa.String(64)),
+    _column("twin_key", sa.Text()),
+    _column("twin_bytes", _BIG),
+    _column("twin_sha256", sa.String(64)),
+    _column("sessions", _BIG),
+    _column("withdrawals", _BIG),
+    _column("events", _BIG),
+    # of its events; null where it holds withdrawals only
+    sa.Column("min_timestamp", _BIG),
+    sa.Column("max_timestamp", _BIG),
+    sa.Column("gz_gone", _BIG),
+    sa.Column("twin_gone", _BIG),
+    sa.UniqueConstraint("account", "scope_start", "part", "revision"),
+    sa.Index(None, "account", "generated", "seq"),
+    sa.Index(None, "account", "max_timestamp"),
+)
+
+#: One publishing run: what it was due for, and what it did.
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", _SERIAL, primary_key=True),
+    _column("account", _NAME, index=True),
+    _column("started", _BIG),
+    _column("finished", _BIG),
+    _column("until", _BIG),
+    _column("parts", _BIG),
+    _column("sessions", _BIG),
+    _column("withdrawals", _BIG),
+    _column("events", _BIG),
+    _column("repeats", _BIG),
+    _column("set_aside", _BIG),
+)
+
+#: Late events that could not be published, because the sessions they belong to were deleted when their history ended.
+asides = sa.Table(
+    "asides",
+    metadata,
+    sa.Column("id", _SERIAL, primary_key=True),
+    _column("account", _NAME, index=True),
+    _column("object_key", sa.Text()),
+    _column("events", _BIG),
+    _column("at", _BIG),
+)
+
+#: OAuth nonces that may not be used again before they expire.
+nonces = sa.Table(
+    "nonces",
+    metadata,
+    sa.Column("key_id", _BIG, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", _BIG, primary_key=True, autoincrement=False),
+    sa.Column("nonce", sa.String(128), primary_key=True),
+    _column("expires", _BIG, index=True),
+)
+
+#: Who did what, append-only.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", _SERIAL, primary_key=True),
+    _column("at", _BIG, index=True),
+    sa.Column("account", _NAME),
+    sa.Column("key_id", _BIG),
+    _column("action", sa.String(40)),
+    _column("target", sa.Text()),
+    _column("status", sa.Integer()),
+    sa.Column("address", sa.String(64)),
+)
+
+#: What agents, groups and profiles are called, from when on.
+names = sa.Table(
+    "names",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("kind", sa.String(8), primary_key=True),
+    sa.Column("id", _BIG, primary_key=True, autoincrement=False),
+    sa.Column("valid_from", _BIG, primary_key=True, autoincrement=False),
+    _column("name", sa.Text()),
+)

@@ -1,0 +1,68 @@
+"""Secrets at rest: OAuth secrets are encrypted, bearer tokens are kept as hashes only."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+from shiftlog.errors import Unusable
+
+VARIABLE = "SHIFTLOG_SECRET_KEY"
+
+
+class Vault:
+    """Encrypts and decrypts with one key (Fernet: AES-128-CBC and HMAC-SHA256)."""
+
+    def __init__(self, key: bytes) -> None:
+        from cryptography.fernet import Fernet
+
+        try:
+            self._fernet = Fernet(key)
+        except ValueError:
+            raise Unusable(f"the secret key is not one; 32 bytes in URL-safe base64 are expected in {VARIABLE} or the key file") from None
+
+    @classmethod
+    def open(cls, file: Path) -> Vault:
+        """The vault of the key in the environment, else of the key file, which is made (mode 0600) where it is missing."""
+        given = os.environ.get(VARIABLE)
+        return cls(given.encode() if given else _read_or_make(file))
+
+    def encrypt(self, secret: str) -> str:
+        return self._fernet.encrypt(secret.encode()).decode()
+
+    def decrypt(self, text: str) -> str:
+        """Raises:
+        Unusable: it was encrypted with another key.
+        """
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return self._fernet.decrypt(text.encode()).decode()
+        except InvalidToken:
+            raise Unusable("a secret in the catalog was encrypted with another key; give back the key it was made with") from None
+
+
+def hashed(bearer: str) -> str:
+    """The hash under which a bearer token is kept. Tokens are 256 random bits, so a plain hash cannot be searched."""
+    return sha256(bearer.encode()).hexdigest()
+
+
+def _read_or_make(file: Path) -> bytes:
+    from cryptography.fernet import Fernet
+
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    if not file.exists():
+        try:
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:  # noqa: PTH123 (a mode at creation)
+                out.write(Fernet.generate_key())
+                out.flush()
+                os.fsync(out.fileno())
+            os.link(beside, file)  # fails where another process was first: its key is the one
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise Unusable(f"the key file {file} cannot be written: {error.strerror}") from None
+        finally:
+            beside.unlink(missing_ok=True)
+    return file.read_bytes().strip()

@@ -1,0 +1,205 @@
+"""Landing: events are durable before their sender is answered.
+
+Requests that arrive while a commit is under way are committed together by the next one: one columnar object in the
+store, then one transaction in the catalog, then the answers. There is no timer: a lone sender waits for nobody.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import threading
+import uuid
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from shiftlog.catalog import accounts, batches
+from shiftlog.catalog.batches import Batch, Claim
+from shiftlog.errors import BadEvent, Later, ShiftlogError
+from shiftlog.events import ACCEPTED, SENT
+from shiftlog.hours import iso
+from shiftlog.house import House
+from shiftlog.store import Store
+
+_GROUP_EVENTS = 400_000  # events committed together, about: bounds the memory of a group
+_POSITION_ROWS = 1 << 32  # a landing position is the batch's number times this, plus the row
+
+
+@dataclass(slots=True)
+class _Request:
+    account: str
+    events: pl.DataFrame
+    answer: Future[int] = field(default_factory=Future)
+
+
+class Landing:
+    """Accepts events for one deployment, from any number of threads."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="landing", daemon=True)
+        self._thread.start()
+
+    def submit(self, account: str, events: pl.DataFrame) -> Future[int]:
+        """Accept events (columns `events.SENT`) all or nothing; the future holds their number once they are durable.
+
+        The future raises BadEvent (a sessionId of another agent), Missing (no such account) or Later (store or catalog).
+        """
+        request = _Request(account, events)
+        self._queue.put(request)
+        return request.answer
+
+    def accept(self, account: str, events: pl.DataFrame) -> int:
+        """`submit`, and wait for the answer."""
+        return self.submit(account, events).result()
+
+    def close(self) -> None:
+        """Commit what was submitted, and stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group, last = self._queued(first)
+            try:
+                _commit(self._house, group)
+            except Exception as error:  # whatever it is, every sender gets an answer, and the next group its turn
+                for request in group:
+                    if not request.answer.done():
+                        request.answer.set_exception(
+                            error if isinstance(error, ShiftlogError) else Later(f"events could not be stored: {error}")
+                        )
+            if last:
+                return
+
+    def _queued(self, first: _Request) -> tuple[list[_Request], bool]:
+        group, events = [first], first.events.height
+        while events < _GROUP_EVENTS:
+            try:
+                request = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if request is None:
+                return group, True
+            group.append(request)
+            events += request.events.height
+        return group, False
+
+
+def _refuse(group: Iterable[_Request], error: ShiftlogError) -> None:
+    for request in group:
+        if not request.answer.done():
+            request.answer.set_exception(error)
+
+
+def _commit(house: House, group: Sequence[_Request]) -> None:
+    """Make a group durable and visible, and answer its requests; those that must be refused are refused alone."""
+    waiting = _entitled(house, group)
+    while waiting:
+        ordered = sorted(waiting, key=lambda request: request.account)
+        now = house.catalog.now()
+        key = f"landing/{iso(now)[:10]}/{now}-{uuid.uuid4().hex[:12]}.parquet"
+        house.store.put(key, _parquet(pl.concat([request.events for request in ordered])))
+        try:
+            with house.catalog.write() as conn:
+                if batches.commit(conn, key, now, _claims(ordered)):
+                    raise _DisputedError
+        except _DisputedError:
+            # Another server took a session id between the check and the commit: check again, without the refused.
+            waiting = _entitled(house, waiting)
+            continue
+        for request in ordered:
+            request.answer.set_result(request.events.height)
+        return
+
+
+class _DisputedError(Exception):
+    """Rolls the transaction back."""
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
+    return buffer.getvalue()
+
+
+def _claims(ordered: Iterable[_Request]) -> list[Claim]:
+    claims: dict[str, Claim] = {}
+    row = 0
+    for request in ordered:
+        low, high = request.events.select(low=pl.col("timestamp").min(), high=pl.col("timestamp").max()).row(0)
+        rows, before = request.events.height, claims.get(request.account)
+        sessions = _sessions(request.events)
+        if before is None:
+            claims[request.account] = Claim(request.account, row, rows, low, high, sessions)
+        else:
+            low, high = min(low, before.min_timestamp), max(high, before.max_timestamp)
+            claims[request.account] = Claim(
+                request.account, before.first_row, before.rows + rows, low, high, {**before.sessions, **sessions}
+            )
+        row += rows
+    return list(claims.values())
+
+
+def _joined(one: Claim, other: Claim) -> Claim:
+    low, high = min(one.min_timestamp, other.min_timestamp), max(one.max_timestamp, other.max_timestamp)
+    return Claim(one.account, one.first_row, one.rows + other.rows, low, high, {**one.sessions, **other.sessions})
+
+
+def _sessions(events: pl.DataFrame) -> dict[str, int]:
+    given = events.select("sessionId", "agentID").drop_nulls("sessionId").unique(maintain_order=True)
+    return dict(given.rows())
+
+
+# ── a session id belongs to one agent ──
+
+
+def _entitled(house: House, group: Sequence[_Request]) -> list[_Request]:
+    """The requests that may be taken; the others are answered: an unknown account, or a sessionId of another agent."""
+    entitled: list[_Request] = []
+    owners: dict[tuple[str, str], int] = {}
+    with house.catalog.read() as conn:
+        for account in {request.account for request in group}:
+            ids = {id_ for request in group if request.account == account for id_ in _sessions(request.events)}
+            owners |= {(account, id_): agent for id_, agent in batches.owners(conn, account, ids).items()}
+        for request in group:
+            try:
+                accounts.get(conn, request.account)
+                _claim(request, owners)
+            except ShiftlogError as error:
+                request.answer.set_exception(error)
+            else:
+                entitled.append(request)
+    return entitled
+
+
+def _claim(request: _Request, owners: dict[tuple[str, str], int]) -> None:
+    mine: dict[tuple[str, str], int] = {}
+    for id_, agent in request.events.select("sessionId", "agentID").drop_nulls("sessionId").unique(maintain_order=True).rows():
+        key = (request.account, id_)
+        owner = owners.get(key, mine.setdefault(key, agent))
+        if owner != agent:
+            raise BadEvent(f"an event of agent {agent}", "sessionId", repr(id_), f"a session of its own; {id_!r} is agent {owner}'s")
+    owners.update(mine)
+
+
+# ── reading what has landed ──
+
+
+def read(store: Store, wanted: Iterable[Batch], condition: pl.Expr | None = None) -> pl.DataFrame:
+    """The events of batches (columns `events.ACCEPTED`), in order; only those that meet the condition."""
+    frames = [_read(store, batch, condition) for batch in wanted]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=ACCEPTED)
+
+
+def _read(store: Store, batch: Batch, condition: pl.Expr | None) -> pl.DataFrame:
+    rows = pl.read_parquet(store.source(batch.object_key), columns=list(SENT), n_rows=batch.first_row + batch.rows).slice(batch.first_row)
+    accepted = rows.with_columns(
+        pl.lit(batch.received_at, pl.Int64).alias("receivedAt"),
+        (pl.int_range(pl.len(), dtype=pl.Int64) + batch.number * _POSITION_ROWS).alias("position"),
+    )
+    return (accepted if condition is None else accepted.filter(condition)).select(ACCEPTED.keys())

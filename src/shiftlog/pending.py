@@ -1,0 +1,133 @@
+"""What is accepted and not published: new events, carried sessions, and the published sessions that they may change.
+
+The publisher commits what `gather` and `sessions.refold` give; the live view shows it before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from shiftlog import landing
+from shiftlog.catalog import batches, parts
+from shiftlog.catalog.batches import Batch
+from shiftlog.catalog.parts import Part
+from shiftlog.catalog.publishing import State
+from shiftlog.house import House
+from shiftlog.sessions import BUCKET, FOLDABLE, FOLDED, TWIN, foldable, unfold
+
+_MANY_STRETCHES = 32  # more stretches of late events than this are looked up as one
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What there is to fold for a share of an account's agents.
+
+    `fresh`: new and carried events (`FOLDABLE`). `prior`: whole sessions as published now (`FOLDED`). `taken`: identities
+    that are or were in use. `aside`: late events whose surroundings were deleted (`FOLDABLE`); they are not in `fresh`.
+    """
+
+    fresh: pl.DataFrame
+    prior: pl.DataFrame
+    taken: frozenset[str]
+    aside: pl.DataFrame
+
+
+def gather(house: House, account: str, state: State, new: Sequence[Batch], *, share: int = 0, shares: int = 1) -> Gathered:
+    """All that is pending of the agents in one of `shares` equal shares of the hash space."""
+    condition = None if shares == 1 else (BUCKET % shares == share)
+    landed = foldable(landing.read(house.store, new, condition))
+    carried = _carried(house, state, condition)
+    prior, taken, aside = _surroundings(house, account, state, landed)
+    within = landed if aside.is_empty() else landed.join(aside, on="position", how="anti", maintain_order="left")
+    return Gathered(pl.concat([carried, within]), prior, taken, aside)
+
+
+def _carried(house: House, state: State, condition: pl.Expr | None) -> pl.DataFrame:
+    if state.carry_key is None:
+        return pl.DataFrame(schema=FOLDABLE)
+    carried = pl.read_parquet(house.store.source(state.carry_key))
+    return unfold(carried if condition is None else carried.filter(condition))
+
+
+# ── late events ──
+
+
+def _surroundings(house: House, account: str, state: State, landed: pl.DataFrame) -> tuple[pl.DataFrame, frozenset[str], pl.DataFrame]:
+    """The published sessions around late events (`prior`), the identities in use there (`taken`), and what is set aside.
+
+    Without a sessionId, an event before the watermark may change the sessions of its agent that lie within `timeout` of it,
+    and no others: sessions are cut by neighbouring events alone. With one, it may change the session of that id.
+    """
+    nothing = (pl.DataFrame(schema=FOLDED), frozenset[str](), pl.DataFrame(schema=FOLDABLE))
+    if state.watermark is None or landed.is_empty():
+        return nothing
+    timeout = house.settings.session_timeout
+    late = landed.filter(pl.col("sessionId").is_null() & (pl.col("timestamp") < state.watermark))
+    given = landed["sessionId"].drop_nulls().unique().to_list()
+    with house.catalog.read() as conn:
+        published = batches.scopes(conn, account, given) if given else {}
+        if late.is_empty() and not published:
+            return nothing
+        hulls = late.group_by("agentID").agg(low=pl.col("timestamp").min() - timeout, high=pl.col("timestamp").max() + timeout)
+        near: dict[int, Part] = {}
+        for low, high in _stretches(hulls):
+            near |= {part.seq: part for part in parts.overlapping(conn, account, low, high)}
+        near |= {part.seq: part for part in parts.of_scopes(conn, account, sorted(set(published.values())))}
+    there = [part for _, part in sorted(near.items()) if part.twin_gone is None]
+    gone = [part for part in near.values() if part.twin_gone is not None]
+    known = _twins(house, there, hulls["agentID"].to_list(), [f"{account}-{id_}" for id_ in published])
+    aside = _out_of_reach(landed, gone, published, timeout)
+    return _current(known, hulls, account, published), frozenset(known["agentSessionId"].unique()), aside
+
+
+def _stretches(hulls: pl.DataFrame) -> list[tuple[int, int]]:
+    """The agents' hulls as stretches of time that do not overlap."""
+    merged: list[tuple[int, int]] = []
+    for low, high in hulls.sort("low").select("low", "high").rows():
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged if len(merged) <= _MANY_STRETCHES else [(merged[0][0], max(high for _, high in merged))]
+
+
+def _twins(house: House, wanted: Iterable[Part], agents: Sequence[int], identities: Sequence[str]) -> pl.DataFrame:
+    """The rows of some agents and identities in parts' twins, as `FOLDED` and `revision`."""
+    concerned = pl.col("agentID").is_in(agents) | pl.col("agentSessionId").is_in(identities)
+    frames = [
+        pl.scan_parquet(house.store.source(part.twin_key)).filter(concerned).with_columns(pl.lit(part.scope_start, pl.Int64).alias("scope"))
+        for part in wanted
+    ]
+    columns = [*FOLDED, "revision"]
+    return pl.concat(frames).select(columns).collect() if frames else pl.DataFrame(schema={**FOLDED, "revision": TWIN["revision"]})
+
+
+def _current(known: pl.DataFrame, hulls: pl.DataFrame, account: str, published: dict[str, int]) -> pl.DataFrame:
+    """Of the known rows, those of sessions that stand as published now and that late events may change, whole."""
+    identity = ["scope", "agentSessionId"]
+    latest = known.filter(pl.col("revision") == pl.col("revision").max().over(identity)) if known.height else known
+    standing = latest.filter(pl.col("eventIndex").is_not_null()).select(FOLDED.keys())
+    by_time = (
+        standing.filter(pl.col("sessionId").is_null())
+        .group_by("agentSessionId", "agentID")
+        .agg(pl.col("timestamp").min().alias("first"), pl.col("timestamp").max().alias("last"))
+        .join(hulls, on="agentID")
+        .filter((pl.col("last") >= pl.col("low")) & (pl.col("first") <= pl.col("high")))
+    )
+    wanted = [*by_time["agentSessionId"], *(f"{account}-{id_}" for id_ in published)]
+    return standing.filter(pl.col("agentSessionId").is_in(wanted))
+
+
+def _out_of_reach(landed: pl.DataFrame, gone: Iterable[Part], published: dict[str, int], timeout: int) -> pl.DataFrame:
+    """The late events near sessions whose twins were deleted: publishing them alone would contradict what was published."""
+    condition = pl.lit(False)
+    for part in gone:
+        ids = [id_ for id_, scope in published.items() if scope == part.scope_start]
+        if part.min_timestamp is not None and part.max_timestamp is not None:
+            near = pl.col("timestamp").is_between(part.min_timestamp - timeout, part.max_timestamp + timeout)
+            condition |= pl.col("sessionId").is_null() & near
+        condition |= pl.col("sessionId").is_in(ids)
+    return landed.filter(condition)

@@ -1,0 +1,56 @@
+"""Every setting once: name, default, unit and help. The environment sets them (`SHIFTLOG_GRACE_SECONDS=60`)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What can be set for a deployment. An account's own settings (time zone, schema version, retention) lie in the catalog."""
+
+    model_config = SettingsConfigDict(env_prefix="SHIFTLOG_", frozen=True, extra="ignore")
+
+    # publishing
+    grace_seconds: int = Field(300, ge=0, description="how long after its end an hour is published")
+    session_timeout_hours: float = Field(24, gt=0, description="a session without events for so long is closed")
+    part_events: int = Field(500_000, ge=1, description="events in a part, about; more make more parts")
+    fold_events: int = Field(2_000_000, ge=1, description="events folded at a time; bounds the memory of a run")
+    lease_seconds: float = Field(60, gt=0, description="after so long without a sign of life another worker takes a publisher's place")
+    lead_milliseconds: int = Field(2_000, ge=0, description="how far ahead of the clock a part's generated time is set")
+    # keeping
+    retention_days: int = Field(30, ge=1, description="files leave the API so long after they were generated (new accounts)")
+    history_days: int = Field(400, ge=1, description="twins, which metrics and late events need, are kept so long")
+    safety_hours: float = Field(24, ge=1, description="unreferenced objects and consumed landing batches are deleted after so long")
+    # accounts
+    time_zone: str = Field("America/New_York", description="the zone of scope dates in lists (new accounts)")
+    schema_version: str = Field("1.0.0.4", description="the schema version that is published (new accounts)")
+    # the server
+    public_url: str = Field("", description="the address clients use, which signatures are checked against; empty: the request's own")
+    body_bytes: int = Field(16 * 1024 * 1024, ge=1, description="a request body's limit, as sent and unpacked")
+    request_events: int = Field(100_000, ge=1, description="events in one request, at most")
+    oauth_window_seconds: int = Field(300, ge=1, description="how far a signature's timestamp may be from the clock")
+    page_parts: int = Field(10_000, ge=1, description="parts on a page of the manifest, at most")
+
+    @property
+    def grace(self) -> int:
+        """In ms."""
+        return self.grace_seconds * 1000
+
+    @property
+    def session_timeout(self) -> int:
+        """In ms."""
+        return int(self.session_timeout_hours * 3_600_000)
+
+    @property
+    def safety(self) -> int:
+        """In ms."""
+        return int(self.safety_hours * 3_600_000)
+
+
+def table() -> list[dict[str, str]]:
+    """All settings as rows: name, environment variable, default, help."""
+    return [
+        {"name": name, "environment": f"SHIFTLOG_{name.upper()}", "default": str(field.default), "help": field.description or ""}
+        for name, field in Settings.model_fields.items()
+    ]
