@@ -1,2 +1,26 @@
-check:
-	.venv/bin/ruff format . && .venv/bin/ruff check . && .venv/bin/mypy
+# The commands of this repository. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: setup run test soak check bench help
+
+setup: ## make or update .venv; silent when nothing changed (PYTHON=python3.12 chooses the interpreter)
+	@scripts/setup.sh
+
+run: ## a simulated day of 200 agents, published and served (DATA=directory keeps it; PORT=8080)
+	@scripts/run.sh
+
+test: ## the tests, without the long forms (ARGS='tests/test_names.py -x' goes to pytest)
+	@scripts/test.sh $(ARGS)
+
+soak: setup ## the tests' long forms only (ARGS as above)
+	@.venv/bin/pytest -m soak -v $(ARGS)
+
+check: setup ## format, lint, check types
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+bench: setup ## measure (ONLY=name for one)
+	@.venv/bin/python bench/run.py $(ONLY)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
