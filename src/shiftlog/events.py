@@ -169,6 +169,28 @@ def parse(body: bytes, form: str, *, account: str, now: int, max_events: int | N
     return _frame(events)
 
 
+def from_sessions(flat: pl.DataFrame, *, account: str) -> pl.DataFrame:
+    """The events of sessions that were read from published files (columns `FLAT`) as `SENT`: kept as they are, unknown codes too.
+
+    `sessionId` is the number in `agentSessionId`, unless shiftlog gave it; so folding again makes the same sessions.
+
+    Raises:
+        Invalid: an event without agentID or timestamp.
+    """
+    rows = flat.filter(pl.col("eventIndex").is_not_null())
+    for name in _REQUIRED:
+        if rows[name].has_nulls():
+            session = rows.filter(pl.col(name).is_null())["agentSessionId"][0]
+            raise Invalid(f"session {session} has an event without {name}, which every event must have")
+    number = pl.col("agentSessionId").str.strip_prefix(f"{account}-")
+    given = number.str.contains(r"^[A-Za-z0-9._:-]{1,64}$") & ~number.str.contains(r"^9\d{15}$")
+    rows = rows.with_columns(pl.when(given).then(number).alias("sessionId"), pl.col("type").fill_null(EventType.UNKNOWN))
+    events = [AgentEvent(**row) for row in rows.select(*WIRE, "sessionId").iter_rows(named=True)]
+    for event in events:
+        event.eventId = _hash(event)
+    return _frame(events) if events else pl.DataFrame(schema=SENT)
+
+
 def derived(session_id: str) -> bool:
     """Whether a session's number has the form that shiftlog gives itself: 16 digits that begin with 9."""
     return _DERIVED.fullmatch(session_id) is not None
@@ -266,7 +288,11 @@ def _normalise(events: list[AgentEvent], place: Callable[[int], str], account: s
         if event.agentEmployeeId is not None:
             event.agentEmployeeId = str(event.agentEmployeeId)
         if event.eventId is None:
-            event.eventId = blake2b(_encode.encode(event), digest_size=16).hexdigest()
+            event.eventId = _hash(event)
+
+
+def _hash(event: AgentEvent) -> str:
+    return blake2b(_encode.encode(event), digest_size=16).hexdigest()
 
 
 def _settle_spelling(event: AgentEvent, prefix: str) -> None:

@@ -1,0 +1,36 @@
+"""What retention asks of the catalog: marking what is too old, and which objects are still named."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import sqlalchemy as sa
+
+from shiftlog.catalog import batches, tables
+
+_P = tables.parts
+
+
+def expire_parts(conn: sa.Connection, kind: Literal["gz", "twin"], account: str, before: int, now: int) -> list[str]:
+    """Mark the files of one kind as gone, of the account's parts that were generated before an instant; returns their keys."""
+    gone, key = _P.c[f"{kind}_gone"], _P.c[f"{kind}_key"]
+    old = sa.update(_P).where(_P.c.account == account, _P.c.generated < before, gone.is_(None))
+    return list(conn.scalars(old.values({gone: now}).returning(key)))
+
+
+def forget_session_ids(conn: sa.Connection, before: int) -> int:
+    """Forget producers' session ids that were last seen before an instant."""
+    t = tables.session_ids
+    return conn.execute(sa.delete(t).where(t.c.seen_at < before)).rowcount
+
+
+def named_objects(conn: sa.Connection) -> set[str]:
+    """The keys of all objects that the catalog still names."""
+    a = tables.accounts
+    return {
+        *conn.scalars(sa.select(_P.c.gz_key).where(_P.c.gz_gone.is_(None))),
+        *conn.scalars(sa.select(_P.c.twin_key).where(_P.c.twin_gone.is_(None))),
+        *conn.scalars(sa.select(a.c.carry_key).where(a.c.carry_key.is_not(None))),
+        *conn.scalars(sa.select(tables.asides.c.object_key)),
+        *batches.keys_in_use(conn),
+    }

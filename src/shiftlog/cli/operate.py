@@ -1,0 +1,377 @@
+"""Running a deployment: keys, accounts, names, ingest, publish, files, serve, settings."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shiftlog import hours
+from shiftlog.cli import render
+from shiftlog.cli.render import Format
+from shiftlog.errors import Invalid, Missing
+from shiftlog.names import check_account
+
+if TYPE_CHECKING:
+    from shiftlog.house import House
+
+Data = Annotated[Path, typer.Option("--data", help="The data directory.", show_default=False, envvar="SHIFTLOG_DATA")]
+AccountOption = Annotated[str, typer.Option("--account", help="The account.", show_default=False)]
+FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this subject."""
+    keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the keys of accounts.")
+    keys_app.command("create")(create_key)
+    keys_app.command("list")(list_keys)
+    keys_app.command("revoke")(revoke_key)
+    app.add_typer(keys_app, name="keys")
+    accounts_app = typer.Typer(no_args_is_help=True, help="List accounts and change their settings.")
+    accounts_app.command("list")(list_accounts)
+    accounts_app.command("set")(set_account)
+    app.add_typer(accounts_app, name="accounts")
+    names_app = typer.Typer(no_args_is_help=True, help="What agents, groups and profiles are called.")
+    names_app.command("import")(import_names)
+    app.add_typer(names_app, name="names")
+    for command in (serve, ingest, publish, files, settings):
+        app.command()(command)
+
+
+@contextmanager
+def _house(data: Path, *, create: bool = False) -> Iterator[House]:
+    from shiftlog.house import House
+
+    house = House.open(data, create=create)
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+# ── keys ──
+
+
+def create_key(
+    data: Data,
+    account: AccountOption,
+    permission: Annotated[list[str], typer.Option(help="read, write or admin; may be given several times.")] = ["read"],  # noqa: B006 (typer copies it)
+    expires: Annotated[str | None, typer.Option(help="When it ends to be valid (ISO).", show_default="never")] = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Make a key, and the account where there is none. Its secrets are shown this once.
+
+    Example: `shiftlog keys create --data /srv/shiftlog --account 75555851 --permission read --permission write`
+    """
+    from shiftlog.catalog import accounts, keys
+
+    with _house(data, create=True) as house:
+        now = house.catalog.now()
+        until = None if expires is None else hours.parse(expires)
+        with house.catalog.write() as conn:
+            accounts.ensure(conn, account, now, house.settings)
+            key = keys.create(conn, house.vault, account, permission, now, until)
+    names = ("account", "permissions", "consumer_key", "consumer_secret", "token", "token_secret", "bearer")
+    render.one({name: getattr(key, name) for name in names}, format_)
+
+
+def list_keys(
+    data: Data,
+    account: Annotated[str | None, typer.Option(help="Of this account only.")] = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """List keys, without their secrets.
+
+    Example: `shiftlog keys list --data /srv/shiftlog`
+    """
+    from shiftlog.catalog import keys
+
+    with _house(data) as house, house.catalog.read() as conn:
+        found = keys.listing(conn, account)
+    for key in found:
+        for name in ("created", "expires", "revoked"):
+            key[name] = None if key[name] is None else hours.iso(key[name])
+    render.rows(found, format_, empty="no keys yet; make one: shiftlog keys create")
+
+
+def revoke_key(data: Data, key: Annotated[str, typer.Argument(help="The key's token or consumer key.")]) -> None:
+    """Revoke a key: from now on requests with it are refused.
+
+    Example: `shiftlog keys revoke 0f3a… --data /srv/shiftlog`
+    """
+    from shiftlog.catalog import keys
+
+    with _house(data) as house, house.catalog.write() as conn:
+        keys.revoke(conn, key, house.catalog.now())
+    render.note(f"key {key} is revoked")
+
+
+# ── accounts and names ──
+
+
+def list_accounts(data: Data, format_: FormatOption = Format.TABLE) -> None:
+    """List accounts and how far they are published.
+
+    Example: `shiftlog accounts list --data /srv/shiftlog`
+    """
+    from shiftlog.catalog import accounts, publishing
+
+    with _house(data) as house, house.catalog.read() as conn:
+        found = [(account, publishing.state(conn, account.account)) for account in accounts.every(conn)]
+    rows = [
+        {
+            "account": account.account,
+            "time_zone": account.time_zone,
+            "schema_version": account.schema_version,
+            "retention_days": account.retention_days,
+            "watermark": None if state.watermark is None else hours.iso(state.watermark),
+            "parts": state.last_seq,
+        }
+        for account, state in found
+    ]
+    render.rows(rows, format_, empty="no accounts yet; one comes into being with its first key: shiftlog keys create")
+
+
+def set_account(
+    account: Annotated[str, typer.Argument(help="The account.")],
+    data: Data,
+    time_zone: Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin: the zone of scope dates.")] = None,
+    schema_version: Annotated[str | None, typer.Option(help="The schema version that is published from now on.")] = None,
+    retention_days: Annotated[int | None, typer.Option(help="How long files stay in the API.", min=1)] = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Change an account's settings; without options, show them.
+
+    Example: `shiftlog accounts set 75555851 --data /srv/shiftlog --time-zone Europe/Berlin`
+    """
+    from dataclasses import asdict
+
+    from shiftlog import schema
+    from shiftlog.catalog import accounts
+
+    if time_zone is not None:
+        hours.zone(time_zone)
+    if schema_version is not None:
+        schema.schema(schema_version)
+    given = {"time_zone": time_zone, "schema_version": schema_version, "retention_days": retention_days}
+    with _house(data) as house, house.catalog.write() as conn:
+        found = accounts.update(conn, account, {name: value for name, value in given.items() if value is not None})
+    render.one(asdict(found), format_)
+
+
+def import_names(
+    account: Annotated[str, typer.Argument(help="The account.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with the columns kind (agent, group, profile), id, name and, if wanted, valid_from (ISO).")
+    ],
+    data: Data,
+) -> None:
+    """Import what agents, groups and profiles are called; names are shown beside the ids.
+
+    Example: `shiftlog names import 75555851 names.csv --data /srv/shiftlog`
+    """
+    from shiftlog.catalog import accounts
+
+    with _house(data) as house, house.catalog.write() as conn:
+        zone = accounts.get(conn, account).time_zone
+        count = accounts.name(conn, account, list(_names(file, zone)))
+    render.note(f"{count} names imported")
+
+
+def _names(file: Path, zone: str) -> Iterator[tuple[str, int, int, str]]:
+    from shiftlog.catalog.accounts import KINDS
+
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise Missing(f"there is no file {file}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"{file} cannot be read: {error}") from None
+    reader = csv.DictReader(text.splitlines())
+    if not {"kind", "id", "name"} <= set(reader.fieldnames or ()):
+        raise Invalid(f"{file}: found the columns {', '.join(reader.fieldnames or ()) or '(none)'}; kind, id and name are expected")
+    for number, row in enumerate(reader, 2):
+        if row["kind"] not in KINDS:
+            raise Invalid(f"{file}, line {number}: kind: found {row['kind']!r}; allowed: {', '.join(KINDS)}")
+        if not (row["id"] or "").removeprefix("-").isdigit() or not row["name"]:
+            raise Invalid(f"{file}, line {number}: found id {row['id']!r}, name {row['name']!r}; a whole number and a text are expected")
+        yield row["kind"], int(row["id"]), hours.parse(row["valid_from"], zone) if row.get("valid_from") else 0, row["name"]
+
+
+# ── events in, parts out ──
+
+
+def ingest(
+    files: Annotated[list[str], typer.Argument(help="NDJSON, JSON, CloudEvents or published files, plain or .gz; - is standard input.")],
+    account: AccountOption,
+    data: Annotated[Path | None, typer.Option(help="The data directory to write to.", envvar="SHIFTLOG_DATA")] = None,
+    url: Annotated[str | None, typer.Option(help="Or the server to send to.")] = None,
+    bearer: Annotated[str | None, typer.Option(help="The bearer token for it.", envvar="SHIFTLOG_BEARER")] = None,
+) -> None:
+    """Take in events from files. What was taken in before is dropped as a repeat, so it is safe to run again.
+
+    Example: `shiftlog ingest day.ndjson.gz --data /srv/shiftlog --account 75555851`
+    """
+    if (data is None) == (url is None):
+        raise Invalid("either --data DIR or --url URL is expected")
+    check_account(account)
+    with _sender(data, url, bearer, account) as send, render.progress("bytes") as bar:
+        total = sum(_send_file(name, account, send, bar) for name in files)
+    render.note(f"{total} events accepted")
+
+
+def _send_file(name: str, account: str, send: Any, bar: Any) -> int:
+    import time
+
+    from shiftlog import intake
+
+    size = None if name == "-" else (Path(name).stat().st_size if Path(name).is_file() else None)
+    task = bar.add_task(Path(name).name, total=size)
+    frames = intake.read(name, account=account, now=int(time.time() * 1000), on_bytes=lambda n: bar.advance(task, n))
+    return sum(send(frame) for frame in frames)
+
+
+@contextmanager
+def _sender(data: Path | None, url: str | None, bearer: str | None, account: str) -> Iterator[Any]:
+    if data is None:
+        with _http_sender(str(url), bearer, account) as send:
+            yield send
+        return
+    from shiftlog.landing import Landing
+
+    with _house(data) as house:
+        landing = Landing(house)
+        try:
+            yield lambda frame: landing.accept(account, frame)
+        finally:
+            landing.close()
+
+
+@contextmanager
+def _http_sender(url: str, bearer: str | None, account: str) -> Iterator[Any]:
+    import gzip
+    import io
+
+    import httpx
+
+    if not bearer:
+        raise Invalid("--bearer TOKEN (or SHIFTLOG_BEARER) is expected with --url")
+    path = f"{url.rstrip('/')}/api/v1/accounts/{account}/events"
+    fixed = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    with httpx.Client(timeout=60) as client:
+
+        def send(frame: Any) -> int:
+            taken = 0
+            for piece in frame.iter_slices(20_000):
+                body = io.BytesIO()
+                piece.write_ndjson(body)
+                try:
+                    answer = client.post(path, content=gzip.compress(body.getvalue(), 1), headers=fixed)
+                except httpx.HTTPError as error:
+                    raise Missing(f"{url} cannot be reached: {error}") from None
+                if answer.status_code != 200:
+                    raise Invalid(f"{url} answered {answer.status_code}: {answer.text[:300]}")
+                taken += int(answer.json()["accepted"])
+            return taken
+
+        yield send
+
+
+def publish(
+    data: Data,
+    account: Annotated[str | None, typer.Option(help="This account only.", show_default="all")] = None,
+    now: Annotated[
+        str | None, typer.Option(help="Which hours and time-outs count as due (ISO); for rehearsals.", show_default="the clock")
+    ] = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Close every hour that is due, and print a row for each part, once all are visible.
+
+    Example: `shiftlog publish --data /srv/shiftlog`
+    """
+    from shiftlog.catalog import accounts
+    from shiftlog.lease import Worker
+    from shiftlog.publish import publish as run
+
+    instant = None if now is None else hours.parse(now)
+    found: list[dict[str, Any]] = []
+    with _house(data) as house, Worker(house) as worker, render.progress("parts") as bar:
+        with house.catalog.read() as conn:
+            wanted = [account] if account else [known.account for known in accounts.every(conn)]
+        task = bar.add_task("parts written", total=None)
+        for name in wanted:
+            parts = run(worker, name, now=instant, on_part=lambda _: bar.advance(task))
+            found += [_row(part, name, "UTC") for part in parts]
+    render.rows(found, format_, empty="nothing was due")
+
+
+def files(data: Data, account: AccountOption, format_: FormatOption = Format.TABLE) -> None:
+    """List an account's published files.
+
+    Example: `shiftlog files --data /srv/shiftlog --account 75555851`
+    """
+    from shiftlog.catalog import accounts, parts
+
+    with _house(data) as house, house.catalog.read() as conn:
+        zone = accounts.get(conn, account).time_zone
+        found = parts.manifest(conn, account, now=house.catalog.now(), after=0, limit=sys.maxsize)
+    render.rows(
+        [_row(part, account, zone) for part in found if part.gz_gone is None], format_, empty="no files yet; shiftlog publish makes them"
+    )
+
+
+def _row(part: Any, account: str, zone: str) -> dict[str, Any]:
+    return {
+        "account": account,
+        "file": str(part.name),
+        "from": hours.iso(part.scope_start, zone),
+        "to": hours.iso(part.scope_end, zone),
+        "sessions": part.sessions,
+        "events": part.events,
+        "withdrawals": part.withdrawals,
+        "bytes": part.gz_bytes,
+        "sha256": part.gz_sha256,
+        "generated": hours.iso(part.generated, zone),
+    }
+
+
+# ── the server ──
+
+
+def serve(
+    data: Data,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = 8080,
+    public_url: Annotated[str | None, typer.Option(help="The address clients use; signatures are checked against it.")] = None,
+    publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Publish each hour from here.")] = True,
+    workers: Annotated[int, typer.Option(help="Server processes; more than one needs a catalog that takes several writers.", min=1)] = 1,
+    tls_cert: Annotated[Path | None, typer.Option(help="The TLS certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+) -> None:
+    """Serve the Data Access API, take in events, and publish every hour.
+
+    Example: `shiftlog serve --data /srv/shiftlog --port 8080`
+    """
+    from shiftlog.server import app as server
+
+    if workers > 1:
+        raise Invalid("several workers need a catalog that takes several writers; SQLite takes one: use --workers 1")
+    if (tls_cert is None) != (tls_key is None):
+        raise Invalid("--tls-cert and --tls-key are expected together")
+    with _house(data) as house:
+        server.serve(house, host=host, port=port, public_url=public_url, publish=publish, tls_cert=tls_cert, tls_key=tls_key)
+
+
+def settings(format_: FormatOption = Format.TABLE) -> None:
+    """Show every setting: its environment variable, default and meaning.
+
+    Example: `shiftlog settings --format json`
+    """
+    from shiftlog.settings import table
+
+    render.rows(table(), format_)

@@ -1,0 +1,153 @@
+"""Showing rows: a table for people, JSON, CSV or Parquet for programs; and progress for whoever waits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from shiftlog.errors import Invalid
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.progress import Progress
+
+
+class Format(StrEnum):
+    """What a table of rows is printed as."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def rows(items: Sequence[dict[str, Any]], format_: Format, *, empty: str = "nothing to show") -> None:
+    """Print rows that all have the same keys."""
+    if format_ is Format.JSON:
+        line(msgspec.json.format(msgspec.json.encode(items), indent=2).decode())
+    elif format_ is Format.CSV:
+        _csv(items)
+    elif not items:
+        note(empty)
+    else:
+        _table(items)
+
+
+def one(item: dict[str, Any], format_: Format) -> None:
+    """Print one thing: its fields as two columns, or as one JSON object."""
+    if format_ is Format.JSON:
+        line(msgspec.json.encode(item).decode())
+    elif format_ is Format.CSV:
+        _csv([item])
+    else:
+        _table([{"field": name, "value": value} for name, value in item.items()])
+
+
+def line(text: str) -> None:
+    """One line of data."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """A remark for the person; not data."""
+    sys.stderr.write(text + "\n")
+
+
+def _csv(items: Sequence[dict[str, Any]]) -> None:
+    import csv
+
+    if items:
+        writer = csv.DictWriter(sys.stdout, list(items[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _plain(value) for key, value in item.items()} for item in items)
+
+
+def _table(items: Sequence[dict[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name, value in items[0].items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for item in items:
+        table.add_row(*(Text(_plain(value)) for value in item.values()))
+    # Into a pipe a table keeps its full width: nobody wants it folded at a terminal that is not there.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(table)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+# ── frames ──
+
+
+class FrameFormat(StrEnum):
+    """What a frame of events is written as."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def frame(data: pl.DataFrame, format_: FrameFormat, target: BinaryIO) -> None:
+    """Write a frame; in CSV a list is its JSON text."""
+    if format_ is FrameFormat.NDJSON:
+        data.write_ndjson(target)
+    elif format_ is FrameFormat.PARQUET:
+        data.write_parquet(target)
+    else:
+        _flat(data).write_csv(target)
+
+
+def _flat(data: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    lists = [name for name, dtype in data.schema.items() if isinstance(dtype, pl.List)]
+    joined = [pl.format("[{}]", pl.col(name).cast(pl.List(pl.String)).list.join(",")).alias(name) for name in lists]
+    return data.with_columns(joined)
+
+
+@contextmanager
+def output(path: Path | None) -> Iterator[BinaryIO]:
+    """Where binary data goes: standard output, or a file that appears whole or not at all.
+
+    Raises:
+        Invalid: the file cannot be written.
+    """
+    if path is None or str(path) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    beside = path.with_name(f"{path.name}.partial")
+    try:
+        with beside.open("wb") as file:
+            yield file
+        beside.replace(path)
+    except OSError as error:
+        raise Invalid(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress(unit: str) -> Iterator[Progress]:
+    """Progress bars on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar

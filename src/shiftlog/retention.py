@@ -1,0 +1,53 @@
+"""Deleting what is too old: files and twins when their time is over, consumed landing batches, and what nobody names.
+
+The catalog is changed first and the bytes go afterwards: a crash in between leaves bytes without a name, which the next
+sweep deletes. Garbage collection cannot meet an object that is about to be named: it takes only objects older than
+`safety_hours`, and a commit refuses objects older than an hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shiftlog.catalog import accounts, batches, sweeping, trail
+from shiftlog.hours import DAY
+from shiftlog.house import House
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many objects of each kind a sweep deleted."""
+
+    files: int
+    twins: int
+    landing: int
+    unnamed: int
+
+
+def sweep(house: House) -> Swept:
+    """Delete what is too old. May be run at any time, by several at once."""
+    now = house.catalog.now()
+    files: list[str] = []
+    twins: list[str] = []
+    with house.catalog.write() as conn:
+        for account in accounts.every(conn):
+            files += sweeping.expire_parts(conn, "gz", account.account, now - account.retention_days * DAY, now)
+            twins += sweeping.expire_parts(conn, "twin", account.account, now - house.settings.history_days * DAY, now)
+        landed = batches.forget(conn, now - house.settings.safety)
+        sweeping.forget_session_ids(conn, now - house.settings.history_days * DAY)
+        trail.expire(conn, now)
+    house.store.delete([*files, *twins, *landed])
+    return Swept(len(files), len(twins), len(landed), _collect(house, now - house.settings.safety))
+
+
+def _collect(house: House, before: int) -> int:
+    """Delete objects that nobody names: of attempts that failed, and of carried sessions that were carried on."""
+    old = [found.key for found in house.store.list() if found.modified < before]
+    if not old:
+        return 0
+    # Names are read after the listing: an object that was named in between is kept.
+    with house.catalog.read() as conn:
+        named = sweeping.named_objects(conn)
+    unnamed = [key for key in old if key not in named]
+    house.store.delete(unnamed)
+    return len(unnamed)
