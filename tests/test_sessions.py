@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import DAY, HOUR, T0, accepted, event, login, logout
 
+from scenes import DAY, HOUR, T0, accepted, event, login, logout
 from shiftlog.sessions import BUCKET, FOLDED, fold, foldable, refold, unfold
 
 
@@ -72,7 +72,9 @@ def test_ties_are_ordered_by_sequence_then_landing():
 
 def test_what_was_left_out_is_carried():
     """State, concurrency and maximum come from the event before; the prev fields say what was before."""
-    frame = folded(login(T0, maxConcurrentEng=3), event(T0 + 1, state=2), event(T0 + 2, concurrentEng=1), event(T0 + 3, state=4), logout(T0 + 4))
+    frame = folded(
+        login(T0, maxConcurrentEng=3), event(T0 + 1, state=2), event(T0 + 2, concurrentEng=1), event(T0 + 3, state=4), logout(T0 + 4)
+    )
     got = frame.select("state", "prevState", "concurrentEng", "prevConcurrentEng", "maxConcurrentEng").rows()
     assert got == [(0, 0, 0, 0, -9), (2, 0, 0, 0, 3), (2, 2, 1, 0, 3), (4, 2, 1, 1, 3), (1, 4, 0, 1, -9)]
 
@@ -106,7 +108,10 @@ def test_agents_are_spread_evenly():
     shares = agents.group_by(BUCKET % 8).len()["len"]
     assert shares.min() > 180
     assert shares.max() < 320
-    assert agents.select(BUCKET)["agentID"].head(3).to_list() == pl.DataFrame({"agentID": [-500, -499, -498]}).select(BUCKET)["agentID"].to_list()
+    assert (
+        agents.select(BUCKET)["agentID"].head(3).to_list()
+        == pl.DataFrame({"agentID": [-500, -499, -498]}).select(BUCKET)["agentID"].to_list()
+    )
     assert pl.DataFrame({"agentID": [9]}).select(BUCKET).item() == (9 * 0x9E3779B97F4A7C15) % 2**64 // 2**32
 
 
@@ -192,7 +197,9 @@ def test_piece_by_piece_ends_as_all_at_once(events: list[dict[str, Any]], rng: r
         result = refold(fresh, published, account="A", timeout=DAY, until=until, taken=frozenset(scopes))
         waiting = result.waiting.drop("closedAt")
         gone = pl.concat([result.withdrawn.select("agentSessionId"), result.due.select("agentSessionId")])
-        published = pl.concat([published.join(gone, on="agentSessionId", how="anti", maintain_order="left"), result.due.select(FOLDED.keys())])
+        published = pl.concat(
+            [published.join(gone, on="agentSessionId", how="anti", maintain_order="left"), result.due.select(FOLDED.keys())]
+        )
         for identity, scope in published.select("agentSessionId", "scope").unique().rows():
             assert scopes.setdefault(identity, scope) == scope
     assert waiting.is_empty()

@@ -8,14 +8,20 @@ DIR/locks/           one lock file a publisher, held as long as its process live
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shiftlog.catalog import Catalog
 from shiftlog.catalog.vault import Vault
 from shiftlog.errors import Unusable
 from shiftlog.settings import Settings
 from shiftlog.store import Store, open_store
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,17 @@ class House:
         opened = Catalog.open(catalog or str(directory / "catalog.sqlite"), create=create)
         objects = open_store(store or str(directory / "objects"))
         return cls(directory, objects, opened, Vault.open(directory / "secret.key"), settings or Settings())
+
+    def twins(self, keys: Iterable[str]) -> pl.LazyFrame:
+        """The rows of Parquet objects of one schema, in one scan; at least one.
+
+        Raises:
+            Missing: an object is not there.
+        """
+        import polars as pl
+
+        sources = [self.store.source(key) for key in keys]
+        return pl.scan_parquet([source if isinstance(source, str) else io.BytesIO(source) for source in sources])  # type: ignore[arg-type]
 
     def close(self) -> None:
         self.catalog.close()

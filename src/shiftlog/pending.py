@@ -94,15 +94,14 @@ def _stretches(hulls: pl.DataFrame) -> list[tuple[int, int]]:
     return merged if len(merged) <= _MANY_STRETCHES else [(merged[0][0], max(high for _, high in merged))]
 
 
-def _twins(house: House, wanted: Iterable[Part], agents: Sequence[int], identities: Sequence[str]) -> pl.DataFrame:
+def _twins(house: House, wanted: Sequence[Part], agents: Sequence[int], identities: Sequence[str]) -> pl.DataFrame:
     """The rows of some agents and identities in parts' twins, as `FOLDED` and `revision`."""
-    concerned = pl.col("agentID").is_in(agents) | pl.col("agentSessionId").is_in(identities)
-    frames = [
-        pl.scan_parquet(house.store.source(part.twin_key)).filter(concerned).with_columns(pl.lit(part.scope_start, pl.Int64).alias("scope"))
-        for part in wanted
-    ]
     columns = [*FOLDED, "revision"]
-    return pl.concat(frames).select(columns).collect() if frames else pl.DataFrame(schema={**FOLDED, "revision": TWIN["revision"]})
+    if not wanted:
+        return pl.DataFrame(schema={**FOLDED, "revision": TWIN["revision"]})
+    concerned = pl.col("agentID").is_in(agents) | pl.col("agentSessionId").is_in(identities)
+    scope = pl.col("part").str.extract(r"^Agent\.(\d+)\.").cast(pl.Int64)
+    return house.twins(part.twin_key for part in wanted).filter(concerned).with_columns(scope=scope).select(columns).collect()
 
 
 def _current(known: pl.DataFrame, hulls: pl.DataFrame, account: str, published: dict[str, int]) -> pl.DataFrame:

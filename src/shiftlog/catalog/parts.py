@@ -128,7 +128,7 @@ def of_scopes(conn: sa.Connection, account: str, scopes: Sequence[int]) -> Seque
 def revisions(conn: sa.Connection, account: str) -> dict[int, int]:
     """The highest revision of each scope that has parts."""
     query = sa.select(_T.c.scope_start, sa.func.max(_T.c.revision)).where(_T.c.account == account).group_by(_T.c.scope_start)
-    return dict(conn.execute(query).tuples().all())
+    return {row[0]: row[1] for row in conn.execute(query)}
 
 
 def first_scope(conn: sa.Connection, account: str) -> int | None:

@@ -1,0 +1,63 @@
+"""What a reader of the published files does: takes every file, keeps the highest revision of each session, drops withdrawals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from shiftlog import container
+from shiftlog.catalog import parts
+from shiftlog.catalog.parts import Part
+from shiftlog.house import House
+from shiftlog.landing import Landing
+from shiftlog.lease import Worker
+from shiftlog.publish import publish
+
+
+def land(house: House, events: pl.DataFrame, account: str = "A") -> None:
+    """Accept events through a landing of their own."""
+    landing = Landing(house)
+    try:
+        landing.accept(account, events)
+    finally:
+        landing.close()
+
+
+def publish_at(house: House, now: int, account: str = "A") -> Sequence[Part]:
+    """Publish as if it were `now` (epoch ms)."""
+    with Worker(house) as worker:
+        return publish(worker, account, now=now)
+
+
+def all_parts(house: House, account: str = "A") -> list[Part]:
+    with house.catalog.read() as conn:
+        return list(parts.manifest(conn, account, now=house.catalog.now() + 60_000, after=0, limit=1_000_000))
+
+
+def every_row(house: House, account: str = "A", suffix: str = "gz") -> pl.DataFrame:
+    """The rows of all files, with their part's scope, number and revision; from the wire files or from the twins."""
+    frames = []
+    for part in all_parts(house, account):
+        if suffix == "gz":
+            rows = container.decode(house.store.get(part.gz_key), name=str(part.name))
+        else:
+            rows = pl.read_parquet(house.store.source(part.twin_key)).drop("revision")
+        frames.append(rows.with_columns(scope=pl.lit(part.scope_start), revision=pl.lit(part.revision)))
+    return pl.concat(frames, how="diagonal_relaxed")
+
+
+def standing(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of sessions as they stand: highest revision, no withdrawals."""
+    latest = rows.filter(pl.col("revision") == pl.col("revision").max().over("agentSessionId"))
+    return latest.filter(pl.col("eventIndex").is_not_null())
+
+
+def sessions(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Each session as a dict: id, scope, revision, end, and its events' timestamps; ordered by first timestamp."""
+    groups = rows.sort("agentSessionId", "eventIndex").group_by("agentSessionId", maintain_order=True)
+    found = groups.agg(
+        pl.col("agentID", "scope", "revision", "sessionEndTime").first(), pl.col("timestamp").alias("times"), pl.col("timestamp").first()
+    )
+    return found.sort("timestamp", "agentID").drop("timestamp").to_dicts()
