@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from shiftlog import landing
-from shiftlog.catalog import batches, parts
+from shiftlog.catalog import batches, parts, publishing
 from shiftlog.catalog.batches import Batch
 from shiftlog.catalog.parts import Part
 from shiftlog.catalog.publishing import State
+from shiftlog.errors import Missing
 from shiftlog.house import House
-from shiftlog.sessions import BUCKET, FOLDABLE, FOLDED, TWIN, foldable, unfold
+from shiftlog.sessions import BUCKET, FOLDABLE, FOLDED, TWIN, foldable, refold, unfold
 
 _MANY_STRETCHES = 32  # more stretches of late events than this are looked up as one
 
@@ -130,3 +131,43 @@ def _out_of_reach(landed: pl.DataFrame, gone: Iterable[Part], published: dict[st
             condition |= pl.col("sessionId").is_null() & near
         condition |= pl.col("sessionId").is_in(ids)
     return landed.filter(condition)
+
+
+# ── the live view ──
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Sessions that are accepted and not published as they are now (columns `FOLDED`, `closedAt`, and `open`: not closed
+    yet), and the published identities in whose place they stand."""
+
+    sessions: pl.DataFrame
+    replaced: frozenset[str]
+    watermark: int | None
+
+
+def live(house: House, account: str, now: int) -> Live:
+    """What stands beside the published sessions at `now` (epoch ms).
+
+    Raises:
+        Missing: no such account.
+    """
+    for attempt in (1, 2):
+        with house.catalog.read() as conn:
+            state = publishing.state(conn, account)
+            new = batches.after(conn, account, state.consumed)
+        try:
+            gathered = gather(house, account, state, new)
+            break
+        except Missing:
+            # A run was committed and its old objects were swept away in between; the new state names what is there.
+            if attempt == 2:
+                raise
+    timeout = house.settings.session_timeout
+    result = refold(gathered.fresh, gathered.prior, account=account, timeout=timeout, until=now + 1, taken=gathered.taken)
+    closed = result.due.with_columns(closedAt=pl.lit(None, pl.Int64), open=pl.lit(False))
+    waiting = result.waiting.with_columns(open=pl.lit(True))
+    changed = pl.concat([result.due, result.waiting.select(FOLDED.keys())]).filter(pl.col("scope").is_not_null())
+    before = set(gathered.prior["agentSessionId"])
+    replaced = frozenset(before & {*changed["agentSessionId"], *result.withdrawn["agentSessionId"]})
+    return Live(pl.concat([closed, waiting]), replaced, state.watermark)

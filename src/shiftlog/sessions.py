@@ -51,8 +51,14 @@ _ORDER = ("timestamp", "sequence", "position")
 
 LOGIN, LOGOUT = pl.col("type") == EventType.LOGIN, pl.col("type") == EventType.LOGOUT
 SAME_KEY = pl.col("agentID").eq(pl.col("agentID").shift()) & pl.col("sessionId").eq_missing(pl.col("sessionId").shift())
-#: The share of the hash space an agent lies in, as a number of 32 bits: stable for ever, since parts are dealt by it.
-BUCKET = (pl.col("agentID").reinterpret(signed=False) * pl.lit(0x9E3779B97F4A7C15, pl.UInt64)) // pl.lit(2**32, pl.UInt64)
+
+
+def bucket(column: str) -> pl.Expr:
+    """The place of an agent in the hash space, a number of 32 bits: stable for ever, since parts are dealt by it."""
+    return (pl.col(column).reinterpret(signed=False) * pl.lit(0x9E3779B97F4A7C15, pl.UInt64)) // pl.lit(2**32, pl.UInt64)
+
+
+BUCKET = bucket("agentID")
 
 
 def foldable(accepted: pl.DataFrame) -> pl.DataFrame:

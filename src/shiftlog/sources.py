@@ -1,0 +1,181 @@
+"""Where sessions are read from: a deployment's twins and what is pending beside them, or published files.
+
+A source gives them in groups of bounded size: flat frames (`ROWS`) of whole sessions as they stand, each session in one
+group. What a source cannot know is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from shiftlog import container, pending
+from shiftlog.catalog import accounts, parts, publishing
+from shiftlog.catalog.parts import Part
+from shiftlog.errors import Invalid, Missing
+from shiftlog.events import FLAT
+from shiftlog.hours import DAY
+from shiftlog.house import House
+from shiftlog.names import SUFFIXES, PartName
+
+#: Sessions as sources give them: the flat frame, what only shiftlog's own files keep, and whether the session is open.
+ROWS: dict[str, pl.DataType] = {
+    **FLAT,
+    "eventId": pl.String(),
+    "receivedAt": pl.Int64(),
+    "repeats": pl.Int32(),
+    "revision": pl.Int32(),
+    "part": pl.String(),
+    "open": pl.Boolean(),
+}
+GROUP_EVENTS = 1_000_000  # events read at a time, about
+
+_IDENTITY = ["scope", "agentSessionId"]
+_SCOPE = pl.col("part").str.extract(r"^Agent\.(\d+)\.").cast(pl.Int64).alias("scope")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some sessions, and about how many events they have."""
+
+    rows: pl.LazyFrame
+    events: int
+
+
+class Source(Protocol):
+    """What can be asked of a place that holds sessions."""
+
+    label: str
+    account: str
+    zone: str
+    timeout: int
+
+    @property
+    def watermark(self) -> int | None:
+        """The end of the last complete hour (epoch ms), where the source knows it."""
+
+    def now(self) -> int | None:
+        """The clock by which open sessions are counted (epoch ms); None where there are none."""
+
+    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[Group]:
+        """All sessions that may meet the window, among them those that are not published at `now`; without it, none of these."""
+
+
+# ── a deployment ──
+
+
+class HouseSource:
+    """An account of a deployment: published sessions from their twins, and what is pending beside them."""
+
+    def __init__(self, house: House, account: str) -> None:
+        with house.catalog.read() as conn:
+            found = accounts.get(conn, account)
+        self._house, self.account, self.zone = house, account, found.time_zone
+        self.label, self.timeout = f"{account} at {house.directory}", house.settings.session_timeout
+
+    @property
+    def watermark(self) -> int | None:
+        with self._house.catalog.read() as conn:
+            return publishing.state(conn, self.account).watermark
+
+    def now(self) -> int:
+        return self._house.catalog.now()
+
+    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[Group]:
+        beside = None if now is None else pending.live(self._house, self.account, now)
+        with self._house.catalog.read() as conn:
+            found = parts.overlapping(conn, self.account, 0 if start is None else start, 2**62 if end is None else end)
+        # What was pending a moment ago may have been published since; it counts from here, and once.
+        elsewhere = [] if beside is None else sorted({*beside.replaced, *beside.sessions["agentSessionId"]})
+        there = [part for part in found if part.twin_gone is None]
+        for some in _by_scope(there):
+            rows = _standing(self._house.twins(part.twin_key for part in some).with_columns(_SCOPE), any(part.revision for part in some))
+            if beside is not None:
+                rows = rows.filter(~pl.col("agentSessionId").is_in(elsewhere))
+            yield Group(_shaped(rows), sum(part.events for part in some))
+        if beside is not None and beside.sessions.height:
+            yield Group(_shaped(beside.sessions.lazy()), beside.sessions.height)
+
+
+def _by_scope(found: Sequence[Part]) -> Iterator[list[Part]]:
+    """The parts in groups of about `GROUP_EVENTS`; all parts of a scope are in one, since revisions supersede each other there."""
+    group: list[Part] = []
+    for _, scope in groupby(sorted(found, key=lambda part: (part.scope_start, part.seq)), key=lambda part: part.scope_start):
+        group += scope
+        if sum(part.events for part in group) >= GROUP_EVENTS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _standing(rows: pl.LazyFrame, revised: bool) -> pl.LazyFrame:
+    """The rows of sessions as they stand: of the highest revision, and not withdrawn."""
+    latest = rows.filter(pl.col("revision") == pl.col("revision").max().over(_IDENTITY)) if revised else rows
+    return latest.filter(pl.col("eventIndex").is_not_null())
+
+
+def _shaped(rows: pl.LazyFrame) -> pl.LazyFrame:
+    there = rows.collect_schema().names()
+    defaults = {"open": pl.lit(False)}
+    missing = [defaults.get(name, pl.lit(None, dtype)).alias(name) for name, dtype in ROWS.items() if name not in there]
+    return rows.with_columns(missing).select(ROWS.keys())
+
+
+# ── published files ──
+
+
+class FilesSource:
+    """Published files, ours or the original service's; what is superseded among them is left out by their names."""
+
+    watermark = None
+
+    def __init__(self, files: Sequence[Path], account: str | None) -> None:
+        for file in files:
+            if not file.is_file():
+                raise Missing(f"there is no file {file}")
+        self._files = files
+        self.account, self.zone, self.timeout = account or _account_of(files), "UTC", DAY
+        self.label = files[0].name if len(files) == 1 else f"{len(files)} files"
+
+    def now(self) -> None:
+        return None
+
+    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[Group]:
+        named = sorted(((_part_name(file), file) for file in self._files), key=lambda pair: (pair[0] is None, pair[0], pair[1]))
+        for _, scope in groupby(named, key=lambda pair: None if pair[0] is None else pair[0].start):
+            rows = pl.concat([self._read(name, file) for name, file in scope], how="vertical")
+            yield Group(_shaped(_standing(rows.lazy(), revised=True)), rows.height)
+
+    def _read(self, name: PartName | None, file: Path) -> pl.DataFrame:
+        rows = container.read(file)
+        others = set(rows["accountId"].drop_nulls().unique()) - {self.account}
+        if others:
+            raise Invalid(f"{file} is of account {', '.join(sorted(others))}, not {self.account}")
+        revision, scope = (0, None) if name is None else (name.revision, name.start)
+        stated = {"revision": pl.lit(revision, pl.Int32), "scope": pl.lit(scope, pl.Int64), "part": pl.lit(name and str(name), pl.String)}
+        return rows.select(FLAT.keys()).with_columns(**stated)
+
+
+def _account_of(files: Sequence[Path]) -> str:
+    for file in files:
+        found = container.read(file)["accountId"].drop_nulls()
+        if len(found):
+            return str(found[0])
+    raise Invalid("the files hold no session; name their account with --account")
+
+
+def _part_name(file: Path) -> PartName | None:
+    """The part that a file is by its name, if it has a part's name."""
+    stem = file.name
+    for suffix in SUFFIXES:
+        stem = stem.removesuffix(f".{suffix}")
+    try:
+        return PartName.parse(stem)
+    except Invalid:
+        return None
