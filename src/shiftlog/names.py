@@ -9,7 +9,7 @@ from shiftlog.errors import Invalid
 
 ACCOUNT = re.compile(r"[A-Za-z0-9_]{1,20}")
 # Part numbers of one million and more, and revisions past 9, simply get wider: order is by number, never by text.
-_PART = re.compile(r"Agent\.(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})\.part-(\d{5}|[1-9]\d{5,8})-(0|[1-9]\d{0,8})")
+_PART = re.compile(r"Agent\.(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})\.part-(\d{5}|[1-9]\d{5,8})-(0|[1-9]\d{0,8})", re.ASCII)
 SUFFIXES = ("gz", "parquet", "avro", "zip")
 
 
