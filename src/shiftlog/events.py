@@ -114,7 +114,7 @@ class AgentEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     maxConcurrentEng: _Maximum | None = None
     agentGroupID: _Int | None = None
     userProfileIDs: Annotated[list[_Int], Meta(max_length=_PROFILE_LIMIT)] | None = None
-    sessionId: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] | None = None
+    sessionId: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")] | None = None
     sequence: _Int | None = None
     eventId: Annotated[str, Meta(min_length=1, max_length=_ID_LIMIT)] | None = None
     agentUserName: _Text | None = None
@@ -214,12 +214,13 @@ def _ndjson(body: bytes) -> Iterator[list[AgentEvent]]:
     start, line = 0, 1
     while start < len(body):
         end = body.find(b"\n", start + _CHUNK) + 1 or len(body)
-        chunk = body[start:end]
+        lines = body[start:end].split(b"\n")
         try:
-            yield _decode_one.decode_lines(chunk)
+            # Line by line: `decode_lines` would take two objects on one line, or one on two, and no line's number would be right.
+            yield [_decode_one.decode(text) for text in lines if text.strip()]
         except (msgspec.DecodeError, UnicodeDecodeError):
-            yield [_one(text, f"line {line + i}") for i, text in enumerate(chunk.split(b"\n")) if text.strip()]
-        start, line = end, line + chunk.count(b"\n")
+            yield [_one(text, f"line {line + i}") for i, text in enumerate(lines) if text.strip()]
+        start, line = end, line + len(lines) - 1
 
 
 def _array(body: bytes) -> list[AgentEvent]:
