@@ -10,6 +10,7 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -104,6 +105,8 @@ class ObjectStoreStore:
         return self.get(key)
 
     def chunks(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        if start >= end:
+            return iter(())  # back-ends refuse such a range
         try:
             result = self._inner.get(key, options={"range": (start, end)})
         except FileNotFoundError:
@@ -145,8 +148,8 @@ class Directory(ObjectStoreStore):
 
     def put(self, key: str, data: bytes) -> None:
         target = self._root / key
-        # The listing leaves names with `#` out, as obstore does for its own half-written files.
-        beside = target.with_name(f"{target.name}#{uuid.uuid4().hex[:8]}")
+        # A name that no key has, and that listings show (obstore hides `#` and digits): what a crash leaves is swept like any other.
+        beside = target.with_name(f"{target.name}#half-{uuid.uuid4().hex[:8]}")
         try:
             self._make(target.parent)
             with beside.open("xb") as file:
@@ -156,7 +159,8 @@ class Directory(ObjectStoreStore):
             beside.replace(target)
             _sync_directory(target.parent)
         except OSError as error:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink()
             raise _translated(error, target) from error
 
     def _make(self, directory: Path) -> None:
