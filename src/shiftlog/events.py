@@ -14,11 +14,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
+from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 import polars as pl
+from arro3.core import Array, list_array
 from msgspec import Meta
 
 from shiftlog.errors import BadEvent, Invalid, TooLarge, Unsupported
@@ -318,18 +321,20 @@ def _when(instant: int) -> str:
 
 
 def _frame(events: Sequence[AgentEvent]) -> pl.DataFrame:
-    columns = [
-        pl.Series(name, [getattr(event, name) for event in events], dtype) for name, dtype in SENT.items() if name != "userProfileIDs"
-    ]
-    frame = pl.DataFrame(columns)
-    return frame.with_columns(_profiles(events)).select(SENT.keys())
+    scalars = {name: dtype for name, dtype in SENT.items() if name != "userProfileIDs"}
+    columns = [pl.Series(name, list(map(attrgetter(name), events)), dtype) for name, dtype in scalars.items()]
+    return pl.DataFrame([*columns, _profiles(events)]).select(SENT.keys())
 
 
 def _profiles(events: Sequence[AgentEvent]) -> pl.Series:
-    import pyarrow as pa  # a Series from a list of lists costs 3 µs a row, pyarrow's array a tenth of one
-
-    values = pa.array([event.userProfileIDs for event in events], pa.list_(pa.int64()))
-    return pl.Series("userProfileIDs", values, SENT["userProfileIDs"])
+    # A Series from a list of lists costs 3 µs a row; from all values and the offsets between them, a tenth of that.
+    given = [event.userProfileIDs for event in events]
+    offsets = np.zeros(len(given) + 1, np.int64)
+    np.cumsum([len(ids) if ids else 0 for ids in given], out=offsets[1:])
+    values = np.fromiter(chain.from_iterable(ids for ids in given if ids), np.int64, count=int(offsets[-1]))
+    lists = pl.Series("userProfileIDs", list_array(Array.from_numpy(offsets), Array.from_numpy(values)), SENT["userProfileIDs"])
+    none = pl.Series([None], dtype=SENT["userProfileIDs"])
+    return lists.zip_with(pl.Series([ids is not None for ids in given]), none).alias("userProfileIDs")
 
 
 # ── saying what is wrong: slow, exact, and only for events that were refused ──
