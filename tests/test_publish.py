@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
+from pathlib import Path
+
+import fastavro
 import polars as pl
 import pytest
 
 from readers import all_parts, every_row, land, publish_at, sessions, standing
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
-from shiftlog.catalog import publishing
+from shiftlog import events, schema
+from shiftlog.catalog import accounts, publishing, sweeping
 from shiftlog.errors import Missing
 from shiftlog.house import House
+from shiftlog.simulate import simulate
+
+SEED = Path(__file__).parent / "data" / "seed_document.json"
 
 pytestmark = pytest.mark.usefixtures("account")
 
@@ -228,13 +238,56 @@ def test_folding_in_shares_publishes_the_same(house: House, tmp_path):
     land(house, events)
     publish_at(house, T0 + 40 * HOUR)
     other = House.open(tmp_path / "other", create=True, settings=house.settings.model_copy(update={"fold_events": 7}))
-    from shiftlog.catalog import accounts
-
     with other.catalog.write() as conn:
         accounts.ensure(conn, "A", 0, other.settings)
     land(other, events)
     publish_at(other, T0 + 40 * HOUR)
     assert [(str(p.name), p.gz_sha256) for p in all_parts(other)] == [(str(p.name), p.gz_sha256) for p in all_parts(house)]
+
+
+def accepted_lines(house: House, agents: int, version: str) -> None:
+    """Publish a simulated week in a schema version, and have every line read by an independent implementation of Avro."""
+    with house.catalog.write() as conn:
+        accounts.update(conn, "A", {"schema_version": version})
+    simulation = simulate("A", agents=agents, days=7, start=T0, seed=1)
+    land(house, simulation.events)
+    publish_at(house, T0 + 10 * DAY)
+    parsed = fastavro.parse_schema(schema.schema(version))
+    events = 0
+    for part in all_parts(house):
+        lines = gzip.decompress(house.store.get(part.gz_key)).decode()
+        for document in fastavro.json_reader(io.StringIO(lines), parsed):
+            [record] = document["recordCollection"]
+            events += len(record["body"]["agentSessionsData"])
+    assert events == simulation.events.height
+
+
+@pytest.mark.parametrize("version", schema.VERSIONS)
+def test_every_line_is_avro(house: House, version: str):
+    """fastavro's json_reader accepts every published line with the schema that is served."""
+    accepted_lines(house, 20, version)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("version", schema.VERSIONS)
+def test_every_line_of_three_hundred_agents_is_avro(house: House, version: str):
+    """The same for a week of 300 agents."""
+    accepted_lines(house, 300, version)
+
+
+def test_the_seeds_example_comes_out_as_it_is(house: House):
+    """The seed's login event, ingested and published, is the seed's document, key for key and in order."""
+    document, end = json.JSONDecoder().raw_decode(SEED.read_text())
+    assert json.loads(SEED.read_text()[end:]) == document  # the seed shows it twice
+    with house.catalog.write() as conn:
+        accounts.ensure(conn, "75555851", 0, house.settings)
+    [tagged] = document["recordCollection"][0]["body"]["com.liveperson.dataaccess.AgentActivityData"]["agentSessionsData"]["array"]
+    plain = {name: next(iter(value.values())) for name, value in tagged.items()} | {"sessionId": "684867733"}
+    body = json.dumps(plain).encode()
+    land(house, events.parse(body, events.NDJSON, account="75555851", now=house.catalog.now()), account="75555851")
+    [part] = publish_at(house, plain["timestamp"] + 3 * DAY, account="75555851")
+    published = gzip.decompress(house.store.get(part.gz_key)).decode()
+    assert json.dumps(json.loads(published)) == json.dumps(document)
 
 
 def test_an_unknown_account_is_missing(house: House):
@@ -247,8 +300,6 @@ def test_an_event_whose_history_is_gone_is_set_aside(house: House):
     """Its session's twin was deleted: it is neither lost nor published alone."""
     land(house, sent(login(T0), logout(T0 + HOUR)))
     publish_at(house, T0 + 3 * HOUR)
-    from shiftlog.catalog import sweeping
-
     with house.catalog.write() as conn:
         sweeping.expire_parts(conn, "twin", "A", house.catalog.now() + DAY, house.catalog.now())
     land(house, sent(event(T0 + 30 * MINUTE, state=2)))

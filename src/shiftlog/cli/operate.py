@@ -307,7 +307,7 @@ def publish(
         for name in wanted:
             parts = run(worker, name, now=instant, on_part=lambda _: bar.advance(task))
             found += [_row(part, name, "UTC") for part in parts]
-    render.rows(found, format_, empty="nothing was due")
+    render.rows(_shown(found, format_), format_, empty="nothing was due")
 
 
 def files(data: Data, account: AccountOption, format_: FormatOption = Format.TABLE) -> None:
