@@ -18,6 +18,7 @@ import polars as pl
 
 from shiftlog.catalog import accounts, batches
 from shiftlog.catalog.batches import Batch, Claim
+from shiftlog.catalog.publishing import OBJECT_AGE
 from shiftlog.errors import BadEvent, Later, ShiftlogError
 from shiftlog.events import ACCEPTED, SENT
 from shiftlog.hours import iso
@@ -106,6 +107,8 @@ def _commit(house: House, group: Sequence[_Request]) -> None:
         house.store.put(key, _parquet(pl.concat([request.events for request in ordered])))
         try:
             with house.catalog.write() as conn:
+                if house.catalog.now(conn) - now > OBJECT_AGE:
+                    raise Later("storing the events took more than an hour; send them again")
                 if batches.commit(conn, key, now, _claims(ordered)):
                     raise _DisputedError
         except _DisputedError:

@@ -79,7 +79,6 @@ class _Run:
     state: State
     new: Sequence[Batch]
     schema_version: str
-    revisions: dict[int, int]
 
     @classmethod
     def start(cls, house: House, held: Held, now: int | None, on_part: Callable[[NewPart], None]) -> _Run:
@@ -88,10 +87,9 @@ class _Run:
             state = publishing.state(conn, account)
             new = batches.after(conn, account, state.consumed)
             version = accounts.get(conn, account).schema_version
-            revisions = parts.revisions(conn, account)
         due = hours.due(started if now is None else now, house.settings.grace)
         until = due if state.watermark is None else max(due, state.watermark)
-        return cls(house, held, on_part, started, until, state, new, version, revisions)
+        return cls(house, held, on_part, started, until, state, new, version)
 
     @property
     def account(self) -> str:
@@ -133,8 +131,11 @@ class _Run:
 
     def _partitions(self, spill: Spill) -> Iterator[tuple[PartName, pl.DataFrame]]:
         """Each part's name and rows: sessions are dealt by a hash of their agent."""
-        for scope, rows in spill.scopes():
-            revision = self.revisions.get(scope, -1) + 1
+        with self.house.catalog.read() as conn:
+            published = parts.revisions(conn, self.account, spill.scopes)
+        for scope in spill.scopes:
+            rows = spill.rows(scope)
+            revision = published.get(scope, -1) + 1
             count = max(1, -(-rows.height // self.house.settings.part_events))
             for number in range(count):
                 mine = rows if count == 1 else rows.filter(BUCKET % count == number)
@@ -224,25 +225,31 @@ class Spill:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._frames: list[pl.LazyFrame] = []
-        self._scopes: set[int] = set()
+        self._pieces: dict[int, list[pl.LazyFrame]] = {}
+        self._count = 0
 
     def add(self, rows: pl.DataFrame) -> None:
-        self._scopes |= set(rows["scope"].unique())
-        if self._directory is None:
-            return self._frames.append(rows.lazy())
-        path = self._directory / f"{len(self._frames)}.parquet"
-        rows.sort("scope", maintain_order=True).write_parquet(path, compression="lz4", row_group_size=50_000)
-        return self._frames.append(pl.scan_parquet(path))
+        ordered = rows.sort("scope", maintain_order=True)
+        stored = ordered.lazy() if self._directory is None else self._stored(ordered, self._directory)
+        offset = 0
+        for scope, length in ordered.group_by("scope", maintain_order=True).len().rows():
+            self._pieces.setdefault(scope, []).append(stored.slice(offset, length))
+            offset += length
 
-    def scopes(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        """Each scope (its start) and its rows, in order."""
-        if self._directory is None and self._frames:
-            by_scope = pl.concat(self._frames).collect().partition_by("scope", as_dict=True, maintain_order=True)
-            yield from ((scope, by_scope[scope,]) for scope in sorted(self._scopes))
-        else:
-            for scope in sorted(self._scopes):
-                yield scope, pl.concat([frame.filter(pl.col("scope") == scope) for frame in self._frames]).collect()
+    def _stored(self, rows: pl.DataFrame, directory: Path) -> pl.LazyFrame:
+        self._count += 1
+        path = directory / f"{self._count}.parquet"
+        rows.write_parquet(path, compression="lz4", row_group_size=50_000)
+        return pl.scan_parquet(path)
+
+    @property
+    def scopes(self) -> list[int]:
+        """The starts of the scopes that have rows, in order."""
+        return sorted(self._pieces)
+
+    def rows(self, scope: int) -> pl.DataFrame:
+        """The rows of one scope."""
+        return pl.concat(self._pieces[scope]).collect()
 
 
 def _withdrawals(withdrawn: pl.DataFrame) -> pl.DataFrame:

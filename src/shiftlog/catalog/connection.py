@@ -15,6 +15,8 @@ from shiftlog.catalog import migrate
 from shiftlog.errors import Later, Unusable
 
 _BUSY_SECONDS = 30
+# Older ones, Debian's among them, can lose a committed row in WAL mode with two connections. The wheel brings a newer one.
+_SAFE_WAL = (3, 51, 3)
 
 
 class Catalog:
@@ -101,7 +103,6 @@ def _sqlite_path(url: str) -> Path | None:
 
 
 def _sqlite(path: Path) -> sa.Engine:
-    # Debian's own SQLite has a bug in WAL mode that can lose a committed row; this one comes with the wheel.
     from pysqlite3 import dbapi2
 
     engine = sa.create_engine(
@@ -117,8 +118,11 @@ def _sqlite(path: Path) -> sa.Engine:
 
 
 def _configure(dbapi_connection: Any, _record: Any) -> None:
+    from pysqlite3 import dbapi2
+
     dbapi_connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver's guess
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    journal = "WAL" if dbapi2.sqlite_version_info >= _SAFE_WAL else "DELETE"
+    for pragma in (f"journal_mode = {journal}", "synchronous = FULL", "foreign_keys = ON"):
         dbapi_connection.execute(f"PRAGMA {pragma}")
 
 

@@ -11,6 +11,7 @@ from shiftlog.catalog import tables
 from shiftlog.names import PartName
 
 _T, _A = tables.parts, tables.accounts
+_MANY = 5_000  # values in one IN list: well under SQLite's limit of 32 766
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +119,21 @@ def _meets(part: Part, low: int, high: int) -> bool:
 def of_scopes(conn: sa.Connection, account: str, scopes: Sequence[int]) -> Sequence[Part]:
     """All parts of some scopes (their starts), in order."""
     found: list[Part] = []
-    for start in range(0, len(scopes), 5_000):
-        some = scopes[start : start + 5_000]
+    for start in range(0, len(scopes), _MANY):
+        some = scopes[start : start + _MANY]
         query = sa.select(*_COLUMNS).where(_T.c.account == account, _T.c.scope_start.in_(some))
         found += [Part(*row) for row in conn.execute(query)]
     return sorted(found, key=lambda part: part.seq)
 
 
-def revisions(conn: sa.Connection, account: str) -> dict[int, int]:
-    """The highest revision of each scope that has parts."""
-    query = sa.select(_T.c.scope_start, sa.func.max(_T.c.revision)).where(_T.c.account == account).group_by(_T.c.scope_start)
-    return {row[0]: row[1] for row in conn.execute(query)}
+def revisions(conn: sa.Connection, account: str, scopes: Sequence[int]) -> dict[int, int]:
+    """The highest revision of each of some scopes that has parts."""
+    highest: dict[int, int] = {}
+    for start in range(0, len(scopes), _MANY):
+        mine = (_T.c.account == account, _T.c.scope_start.in_(scopes[start : start + _MANY]))
+        query = sa.select(_T.c.scope_start, sa.func.max(_T.c.revision)).where(*mine).group_by(_T.c.scope_start)
+        highest |= {scope: revision for scope, revision in conn.execute(query)}  # noqa: C416 (rows are not pairs to mypy)
+    return highest
 
 
 def first_scope(conn: sa.Connection, account: str) -> int | None:
