@@ -164,8 +164,8 @@ class Archive:
         """What is doubtful in the window: findings (columns `quality.FINDINGS`), and their counts and shares."""
         first, last = self._window(start, end, tz)
         now, timeout = self._now(until), self.source.timeout
-        ask = partial(_quality.findings, start=first, end=last, now=now, timeout=timeout)
-        count = partial(_quality.summary, start=first, end=last, now=now, timeout=timeout)
+        ask = partial(_quality.findings, start=first, end=last, now=now, timeout=timeout, grace=self.source.grace)
+        count = partial(_quality.summary, start=first, end=last, now=now, timeout=timeout, grace=self.source.grace)
         with self._shares(first, last, now) as shares:
             both = [(ask(rows), count(rows)) for rows in shares]
         found = pl.concat(findings for findings, _ in both)
@@ -232,6 +232,8 @@ def _common_window(
         return start, end
     first = min(low for low, _ in found) if start is None else start
     last = max(high for _, high in found) if end is None else end
+    if last <= first:
+        return start, end
     into = _intervals.buckets(every, first, last, tz)
     return (into.edges[0] if start is None else start), (into.edges[-1] if end is None else end)
 

@@ -7,7 +7,6 @@ group. What a source cannot know is null.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +21,7 @@ from shiftlog.events import FLAT
 from shiftlog.hours import DAY
 from shiftlog.house import House
 from shiftlog.names import SUFFIXES, PartName
+from shiftlog.quality import GRACE
 
 #: Sessions as sources give them: the flat frame, what only shiftlog's own files keep, and whether the session is open.
 ROWS: dict[str, pl.DataType] = {
@@ -39,14 +39,6 @@ _IDENTITY = ["scope", "agentSessionId"]
 _SCOPE = pl.col("part").str.extract(r"^Agent\.(\d+)\.").cast(pl.Int64).alias("scope")
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Some sessions, and about how many events they have."""
-
-    rows: pl.LazyFrame
-    events: int
-
-
 class Source(Protocol):
     """What can be asked of a place that holds sessions."""
 
@@ -54,6 +46,7 @@ class Source(Protocol):
     account: str
     zone: str
     timeout: int
+    grace: int
 
     @property
     def watermark(self) -> int | None:
@@ -62,7 +55,7 @@ class Source(Protocol):
     def now(self) -> int | None:
         """The clock by which open sessions are counted (epoch ms); None where there are none."""
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[Group]:
+    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
         """All sessions that may meet the window, among them those that are not published at `now`; without it, none of these."""
 
 
@@ -76,7 +69,8 @@ class HouseSource:
         with house.catalog.read() as conn:
             found = accounts.get(conn, account)
         self._house, self.account, self.zone = house, account, found.time_zone
-        self.label, self.timeout = f"{account} at {house.directory}", house.settings.session_timeout
+        self.label = f"{account} at {house.directory}"
+        self.timeout, self.grace = house.settings.session_timeout, house.settings.grace
 
     @property
     def watermark(self) -> int | None:
@@ -86,7 +80,7 @@ class HouseSource:
     def now(self) -> int:
         return self._house.catalog.now()
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[Group]:
+    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
         beside = None if now is None else pending.live(self._house, self.account, now)
         with self._house.catalog.read() as conn:
             found = parts.overlapping(conn, self.account, 0 if start is None else start, 2**62 if end is None else end)
@@ -97,9 +91,9 @@ class HouseSource:
             rows = _standing(self._house.twins(part.twin_key for part in some).with_columns(_SCOPE), any(part.revision for part in some))
             if beside is not None:
                 rows = rows.filter(~pl.col("agentSessionId").is_in(elsewhere))
-            yield Group(_shaped(rows), sum(part.events for part in some))
+            yield _shaped(rows)
         if beside is not None and beside.sessions.height:
-            yield Group(_shaped(beside.sessions.lazy()), beside.sessions.height)
+            yield _shaped(beside.sessions.lazy())
 
 
 def _by_scope(found: Sequence[Part]) -> Iterator[list[Part]]:
@@ -140,17 +134,18 @@ class FilesSource:
             if not file.is_file():
                 raise Missing(f"there is no file {file}")
         self._files = files
-        self.account, self.zone, self.timeout = account or _account_of(files), "UTC", DAY
+        self.account, self.zone = account or _account_of(files), "UTC"
+        self.timeout, self.grace = DAY, GRACE
         self.label = files[0].name if len(files) == 1 else f"{len(files)} files"
 
     def now(self) -> None:
         return None
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[Group]:
+    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
         named = sorted(((_part_name(file), file) for file in self._files), key=lambda pair: (pair[0] is None, pair[0], pair[1]))
         for _, scope in groupby(named, key=lambda pair: None if pair[0] is None else pair[0].start):
             rows = pl.concat([self._read(name, file) for name, file in scope], how="vertical")
-            yield Group(_shaped(_standing(rows.lazy(), revised=True)), rows.height)
+            yield _shaped(_standing(rows.lazy(), revised=True))
 
     def _read(self, name: PartName | None, file: Path) -> pl.DataFrame:
         rows = container.read(file)
