@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from hashlib import sha256
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def hashed(bearer: str) -> str:
 def _read_or_make(file: Path) -> bytes:
     from cryptography.fernet import Fernet
 
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     if not file.exists():
         try:
             with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:  # noqa: PTH123 (a mode at creation)
@@ -65,4 +66,7 @@ def _read_or_make(file: Path) -> bytes:
             raise Unusable(f"the key file {file} cannot be written: {error.strerror}") from None
         finally:
             beside.unlink(missing_ok=True)
-    return file.read_bytes().strip()
+    try:
+        return file.read_bytes().strip()
+    except OSError as error:
+        raise Unusable(f"the key file {file} cannot be read: {error.strerror}") from None
