@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from disks import file_size_limit, fill, make_read_only, small_disk
 from shiftlog.errors import Invalid, Later, Missing, Unusable
 from shiftlog.store import Directory, Store, open_store
 
@@ -134,38 +132,10 @@ class TestDirectory(StoreContract):
         assert list((tmp_path / "made" / "here").iterdir()) == []
 
 
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Writing past `size` bytes of a file fails, for this process and this long."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@contextmanager
-def nobody() -> Iterator[None]:
-    """Not the superuser, who may write everywhere."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
-
-
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with 64 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode:
-        pytest.skip("mounting is for the superuser")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as place:
+        yield place
 
 
 def test_a_put_that_fails_leaves_nothing(tmp_path: Path):
@@ -177,9 +147,9 @@ def test_a_put_that_fails_leaves_nothing(tmp_path: Path):
     assert [found.name for found in (tmp_path / "a").iterdir()] == ["before"]
 
 
-def test_a_full_disk_says_try_later(small_disk: Path):
+def test_a_full_disk_says_try_later(disk: Path):
     """Nothing is half-written, what was there stays, and what is small enough still fits."""
-    store = Directory(small_disk)
+    store = Directory(disk)
     store.put("a/before", bytes(10_000))
     with pytest.raises(Later, match="no space is left to write after; nothing was taken") as refusal:
         store.put("a/after", bytes(100_000))
@@ -188,11 +158,10 @@ def test_a_full_disk_says_try_later(small_disk: Path):
     assert sorted(found.key for found in store.list()) == ["a/before", "a/small"]
 
 
-def test_a_directory_for_which_there_is_no_space(small_disk: Path):
+def test_a_directory_for_which_there_is_no_space(disk: Path):
     """The same where it is the directory that cannot be made."""
-    (small_disk / "fill").write_bytes(bytes(60_000))
-    store = Directory(small_disk)
-    (small_disk / "rest").write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize))
+    store = Directory(disk)
+    fill(disk)
     with pytest.raises(Later, match="no space is left"):
         store.put("a/b/c", b"x")
 
@@ -230,15 +199,25 @@ def test_a_directory_below_a_file(tmp_path: Path):
         open_store(str(tmp_path / "file" / "objects"))
 
 
-def test_an_unwritable_directory(tmp_path: Path):
+def test_an_unwritable_directory(disk: Path):
     """Found when it is opened, not at the first event."""
-    tmp_path.chmod(0o555)
-    with nobody(), pytest.raises(Unusable, match="cannot be written: Permission denied"):
-        open_store(str(tmp_path))
+    make_read_only(disk)
+    with pytest.raises(Unusable, match="cannot be written: Read-only file system"):
+        open_store(str(disk))
 
 
-def test_a_directory_that_becomes_unwritable(tmp_path: Path):
-    """An operator has to act: to try again would not help."""
+def test_a_directory_that_becomes_unwritable(disk: Path):
+    """An operator has to act: to try again would not help. What is there can be read."""
+    store = Directory(disk)
+    store.put("a/before", b"x")
+    make_read_only(disk)
+    with pytest.raises(Unusable, match="a/after cannot be written: Read-only file system"):
+        store.put("a/after", b"x")
+    assert store.get("a/before") == b"x"
+
+
+def test_a_file_in_the_way_of_a_directory(tmp_path: Path):
+    """It stays, and the message says where it is."""
     store = Directory(tmp_path)
     (tmp_path / "a").touch()
     with pytest.raises(Unusable, match="a/b cannot be written: Not a directory"):
