@@ -39,6 +39,13 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        # A fault of ours: one line for the user, all of it for whoever looks for the cause.
+        if os.environ.get("SHIFTLOG_DEBUG"):
+            raise
+        kind = type(error).__name__
+        sys.stderr.write(f"shiftlog: an unexpected fault ({kind}: {error}); SHIFTLOG_DEBUG=1 shows where\n")
+        sys.exit(1)
 
 
 def _log_to_stderr() -> None:

@@ -325,6 +325,11 @@ def files(data: Data, account: AccountOption, format_: FormatOption = Format.TAB
     )
 
 
+def _shown(rows: list[dict[str, Any]], format_: Format) -> list[dict[str, Any]]:
+    """A table for people has room for the beginning of a checksum."""
+    return rows if format_ is not Format.TABLE else [row | {"sha256": row["sha256"][:12] + "…"} for row in rows]
+
+
 def _row(part: Any, account: str, zone: str) -> dict[str, Any]:
     return {
         "account": account,
