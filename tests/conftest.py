@@ -1,0 +1,37 @@
+"""The scene that most tests begin with: an empty deployment, an account, its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shiftlog.catalog import accounts
+from shiftlog.catalog import keys as catalog_keys
+from shiftlog.catalog.keys import NewKey
+from shiftlog.house import House
+from shiftlog.settings import Settings
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """An empty deployment in a directory; parts are visible as soon as they are committed."""
+    opened = House.open(tmp_path / "data", create=True, settings=Settings(lead_milliseconds=0))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def account(house: House) -> str:
+    """An account without a key."""
+    with house.catalog.write() as conn:
+        accounts.ensure(conn, "A", house.catalog.now(), house.settings)
+    return "A"
+
+
+@pytest.fixture
+def keys(house: House, account: str) -> NewKey:
+    """A key of the account with all permissions."""
+    with house.catalog.write() as conn:
+        return catalog_keys.create(conn, house.vault, account, ["read", "write", "admin"], house.catalog.now())
