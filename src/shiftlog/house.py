@@ -50,10 +50,12 @@ class House:
             Unusable: there is none (and `create` is false), it cannot be written, or is of a newer version.
         """
         directory = directory.expanduser().absolute()
-        if not create and not directory.is_dir():
+        if create:
+            _make_private(directory / "locks")
+        elif not directory.is_dir():
             raise Unusable(f"there is no data directory {directory}; it comes with the first key: shiftlog keys create --data {directory}")
-        _make_private(directory / "locks")
         opened = Catalog.open(catalog or str(directory / "catalog.sqlite"), create=create)
+        _make_private(directory / "locks")  # after the catalog: a directory that is no deployment is left as it is
         objects = open_store(store or str(directory / "objects"))
         return cls(directory, objects, opened, Vault.open(directory / "secret.key"), settings or Settings())
 

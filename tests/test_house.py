@@ -1,0 +1,103 @@
+"""A deployment in its directory: made once, opened again, and refused with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from disks import fill, make_read_only, small_disk
+from readers import land
+from scenes import T0, login, sent
+from shiftlog.catalog import accounts, keys
+from shiftlog.errors import Later, Missing, Unusable
+from shiftlog.house import House
+from shiftlog.landing import Landing
+from shiftlog.settings import Settings
+
+
+def test_a_deployment_is_a_directory(house: House):
+    """Store, catalog, key and locks lie in it."""
+    found = {path.name for path in house.directory.iterdir()}
+    assert found - {"catalog.sqlite-wal", "catalog.sqlite-shm"} == {"objects", "catalog.sqlite", "secret.key", "locks"}
+
+
+def test_a_deployment_is_opened_again(house: House, account: str):
+    """With its accounts, its objects, and secrets that can be read."""
+    with house.catalog.write() as conn:
+        key = keys.create(conn, house.vault, account, ["read"], T0)
+    land(house, sent(login(T0)))
+    again = House.open(house.directory)
+    with again.catalog.read() as conn:
+        assert keys.by_bearer(conn, again.vault, key.bearer).consumer_secret == key.consumer_secret
+        assert [found.account for found in accounts.every(conn)] == [account]
+    assert [found.key for found in again.store.list()] == [found.key for found in house.store.list()]
+    again.close()
+
+
+def test_a_deployment_is_not_made_by_mistake(tmp_path: Path):
+    """A misspelt directory is an error, and is not there afterwards."""
+    with pytest.raises(Unusable, match=f"there is no data directory {tmp_path}/data; it comes with the first key: shiftlog keys create"):
+        House.open(tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_no_deployment(tmp_path: Path):
+    """It has no catalog, and gets nothing."""
+    with pytest.raises(Unusable, match="there is no shiftlog catalog at"):
+        House.open(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_directory(tmp_path: Path):
+    """The message says what the system says."""
+    (tmp_path / "data").touch()
+    with pytest.raises(Unusable, match="data/locks cannot be written: Not a directory"):
+        House.open(tmp_path / "data", create=True)
+
+
+def test_a_deployment_on_a_read_only_disk(tmp_path: Path):
+    """One clear error, whatever of it is met first."""
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        House.open(disk / "data", create=True).close()
+        make_read_only(disk)
+        with pytest.raises(Unusable, match=r"cannot be (written|opened)"):
+            House.open(disk / "data")
+
+
+def test_a_full_disk_takes_no_events(tmp_path: Path):
+    """The sender is told to try later; nothing is half-written; and it goes on when there is space again."""
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        house = House.open(disk / "data", create=True, settings=Settings())
+        with house.catalog.write() as conn:
+            accounts.ensure(conn, "A", T0, house.settings)
+        fill(disk)
+        landing = Landing(house)
+        with pytest.raises(Later, match="no space is left"):
+            landing.accept("A", sent(login(T0)))
+        assert list(house.store.list()) == []
+        (disk / "filling").unlink()
+        assert landing.accept("A", sent(login(T0))) == 1
+        landing.close()
+        house.close()
+
+
+def test_twins_are_scanned_as_one(house: House):
+    """Several objects, one frame; a missing one is named."""
+    for n in range(3):
+        pl.DataFrame({"n": [n]}).write_parquet(house.directory / f"{n}.parquet")
+        house.store.put(f"{n}.parquet", (house.directory / f"{n}.parquet").read_bytes())
+    assert house.twins(["2.parquet", "0.parquet"]).collect()["n"].to_list() == [2, 0]
+    with pytest.raises(Missing, match="the store has no object 9"):
+        house.twins(["9.parquet"])
+
+
+def test_a_store_elsewhere(tmp_path: Path):
+    """Objects may lie in another place than the catalog; frames are read from it alike."""
+    house = House.open(tmp_path / "data", create=True, store="memory://")
+    pl.DataFrame({"n": [1]}).write_parquet(tmp_path / "n.parquet")
+    house.store.put("n.parquet", (tmp_path / "n.parquet").read_bytes())
+    assert house.twins(["n.parquet"]).collect()["n"].to_list() == [1]
+    assert not (tmp_path / "data" / "objects").exists()
+    house.close()
