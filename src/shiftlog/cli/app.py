@@ -23,9 +23,10 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line, and end with its exit code."""
-    from shiftlog.cli import convert, operate
+    from shiftlog.cli import convert, operate, pull
 
     operate.register(app)
+    pull.register(app)
     convert.register(app)
     _log_to_stderr()
     try:

@@ -62,6 +62,13 @@ def create_key(
     account: AccountOption,
     permission: Annotated[list[str], typer.Option(help="read, write or admin; may be given several times.")] = ["read"],  # noqa: B006 (typer copies it)
     expires: Annotated[str | None, typer.Option(help="When it ends to be valid (ISO).", show_default="never")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write the key to this file, for shiftlog pull, and do not show its secrets.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The server's address in the profile.", show_default="SHIFTLOG_PUBLIC_URL, or this machine's port 8080"),
+    ] = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Make a key, and the account where there is none. Its secrets are shown this once.
@@ -76,8 +83,22 @@ def create_key(
         with house.catalog.write() as conn:
             accounts.ensure(conn, account, now, house.settings)
             key = keys.create(conn, house.vault, account, permission, now, until)
-    names = ("account", "permissions", "consumer_key", "consumer_secret", "token", "token_secret", "bearer")
-    render.one({name: getattr(key, name) for name in names}, format_)
+            if profile is not None:
+                # Before the commit: a key whose profile cannot be written is not made.
+                _write_profile(profile, url or house.settings.public_url or "http://127.0.0.1:8080", key)
+    shown = {name: getattr(key, name) for name in ("account", "permissions", *_KEY)}
+    if profile is not None:
+        shown |= {"consumer_secret": "***", "token_secret": "***", "bearer": "***", "profile": str(profile)}
+    render.one(shown, format_)
+
+
+_KEY = ("consumer_key", "consumer_secret", "token", "token_secret", "bearer")
+
+
+def _write_profile(path: Path, url: str, key: Any) -> None:
+    from shiftlog.client.profile import Profile
+
+    Profile(url, key.account, **{name: getattr(key, name) for name in _KEY}).save(path)
 
 
 def list_keys(

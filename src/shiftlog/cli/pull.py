@@ -1,0 +1,155 @@
+"""The other side of the API: pull published files into a lake, and prove it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shiftlog import hours
+from shiftlog.cli import render
+from shiftlog.cli.render import Format
+from shiftlog.errors import Later
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from shiftlog.client.pull import Options, Summary
+
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile", help="The profile, as shiftlog keys create writes it; the environment overrides it.", envvar="SHIFTLOG_PROFILE"
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this subject."""
+    for command in (pull, verify):
+        app.command()(command)
+
+
+def pull(
+    into: Annotated[Path, typer.Option(help="The directory of the lake; it is made where there is none.", show_default=False)],
+    profile: ProfileOption = None,
+    since: Annotated[str | None, typer.Option(help="Only files that were generated since (ISO).", show_default="all there are")] = None,
+    keep_raw: Annotated[bool, typer.Option("--keep-raw", help="Keep the published .gz files, too.")] = False,
+    jobs: Annotated[int, typer.Option(help="Downloads side by side.", min=1, max=64)] = 4,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, hour by hour.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Prove the lake first, and fetch again what is wrong.")] = False,
+    look_back: Annotated[
+        float,
+        typer.Option(help="Hours to look back, on a server that does not say how far its lists reach.", min=0, envvar="SHIFTLOG_LOOK_BACK"),
+    ] = 6,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Pull every file that is new into a lake of Parquet files. Stop it at any time, and run it again.
+
+    Example: `shiftlog pull --profile profile.json --into lake`
+    """
+    from shiftlog.client.http import Client
+    from shiftlog.client.pull import Options, next_look
+
+    options = Options(None if since is None else hours.parse(since), keep_raw, jobs, repair, int(look_back * hours.HOUR))
+    with Client(_profile(profile)) as client:
+        while True:
+            summary = _pull(client, into, options, patient=watch)
+            if summary is not None:
+                _show(summary, format_)
+            if not watch:
+                break
+            time.sleep((next_look(_now()) - _now()) / 1000 if summary is not None and not summary.failed else 60)
+    if summary is not None and summary.failed:
+        raise typer.Exit(1)
+
+
+def _profile(path: Path | None) -> Any:
+    from shiftlog.client.profile import Profile
+
+    return Profile.load(path)
+
+
+def _pull(client: Any, into: Path, options: Options, *, patient: bool) -> Summary | None:
+    """One pull; with patience, None where the server cannot be reached for now."""
+    from shiftlog.client.pull import pull as run
+
+    with render.progress("bytes") as bar:
+        try:
+            return run(client, into, options, now=_now(), progress=_shown(bar))
+        except Later as later:
+            if not patient:
+                raise
+            render.note(f"{later}; trying again in a minute")
+            return None
+
+
+def _shown(bar: Bar) -> Any:
+    """A pull's progress as a bar: bytes, with the number of files before it."""
+    from shiftlog.client.pull import Progress
+
+    class Shown(Progress):
+        task, done, all = bar.add_task("looking", total=None), 0, 0
+
+        def expect(self, files: int, size: int | None) -> None:
+            self.all = files
+            bar.update(self.task, total=size)
+            self.files(0)
+
+        def bytes(self, count: int) -> None:
+            bar.advance(self.task, count)
+
+        def files(self, count: int) -> None:
+            self.done += count
+            bar.update(self.task, description=f"{self.done} of {self.all} files")
+
+    return Shown()
+
+
+def _show(summary: Summary, format_: Format) -> None:
+    row = asdict(summary)
+    failed = row.pop("failed")
+    for name in ("cursor", "watermark"):
+        row[name] = None if row[name] is None else hours.iso(row[name])
+    render.one({**row, "failed": len(failed)}, format_)
+    for name, reason in failed.items():
+        render.note(f"{name}: {reason}")
+    if failed:
+        render.note("the next pull tries these again")
+
+
+def verify(
+    lake: Annotated[Path, typer.Argument(help="The directory of the lake.", show_default=False)],
+    profile: ProfileOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Prove a lake: every file there, checksums and counts right; with a profile, no hour missing that the server has published.
+
+    Example: `shiftlog verify lake --profile profile.json`
+    """
+    from shiftlog.client.http import Client
+    from shiftlog.client.verify import verify as run
+
+    with render.progress("files") as bar:
+        task = bar.add_task("files proved", total=None)
+        client = None if profile is None else Client(_profile(profile))
+        report = asdict(run(lake, client, now=_now(), on_file=lambda: bar.advance(task)))
+    wrong, remarks = report.pop("wrong"), report.pop("remarks")
+    for name in ("cursor", "watermark"):
+        report[name] = None if report[name] is None else hours.iso(report[name])
+    render.one({**report, "wrong": len(wrong)}, format_)
+    for remark in remarks:
+        render.note(remark)
+    for item in wrong:
+        render.note(f"wrong: {item['problem']}")
+    if wrong:
+        render.note("shiftlog pull --repair fetches again what can be had")
+        raise typer.Exit(1)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

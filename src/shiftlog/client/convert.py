@@ -1,0 +1,118 @@
+"""A published file as a file of the lake: proved, decoded, and written as Parquet. Equal rows give equal bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import polars as pl
+
+from shiftlog import container, lake
+from shiftlog.client.answers import ManifestPart
+from shiftlog.errors import Damaged
+from shiftlog.lake import SCHEMA, Kept, Source
+from shiftlog.names import PartName
+
+_ID, _INDEX, _TIME = pl.col("agentSessionId"), pl.col("eventIndex"), pl.col("timestamp")
+
+
+class Written(NamedTuple):
+    """A Parquet file and what it holds; the fields are those of `lake.Kept`."""
+
+    bytes: int
+    sha256: str
+    sessions: int
+    events: int
+    min_timestamp: int | None
+    max_timestamp: int | None
+
+
+def convert(name: PartName, gz: Path, target: Path, *, account: str, proof: ManifestPart | None) -> Kept:
+    """Write the events of a published file to `target`; memory holds this one file.
+
+    The file is proved first: by the manifest where there is one, and always by decoding all of it.
+
+    Raises:
+        Damaged: the file is not what it should be, or another account's.
+    """
+    size, checksum = fingerprint(gz)
+    if proof is not None and (size, checksum) != (proof.bytes, proof.sha256):
+        raise Damaged(f"{name}: found {size} bytes with SHA-256 {checksum}; the manifest says {proof.bytes} with {proof.sha256}")
+    rows = container.decode(gz, name=str(name))
+    _check_account(name, rows, account)
+    withdrawn = rows.filter(_INDEX.is_null())["agentSessionId"]
+    stated = {"revision": pl.lit(name.revision, pl.Int32), "part": pl.lit(str(name))}
+    written = write(rows.filter(_INDEX.is_not_null()).with_columns(**stated).select(SCHEMA.keys()), target)
+    source = Source(size, checksum, written.sessions, len(withdrawn), written.events)
+    _check_counts(name, source, proof)
+    return Kept(
+        name=str(name),
+        path=lake.events_path(account, name, 0),
+        superseded=0,
+        withdrawn=tuple(sorted(set(withdrawn))),
+        source=source,
+        **written._asdict(),
+    )
+
+
+def without(kept: Kept, path: Path, gone: set[str], directory: Path, *, account: str) -> tuple[Kept, Path]:
+    """A file of the lake without some of its sessions, written to `directory`.
+
+    Raises:
+        Damaged: the file cannot be read.
+    """
+    superseded = kept.superseded + len(gone)
+    target = directory / f"{kept.name}.minus-{superseded}.parquet"
+    written = write(rows(path).filter(~_ID.is_in(sorted(gone))), target)
+    place = lake.events_path(account, kept.part, superseded)
+    return msgspec.structs.replace(kept, path=place, superseded=superseded, **written._asdict()), target
+
+
+def write(frame: pl.DataFrame, target: Path) -> Written:
+    """Write the rows of a file of the lake."""
+    buffer = io.BytesIO()
+    # One chunk: how a frame came to be must not show in the bytes.
+    frame.rechunk().write_parquet(buffer, compression="zstd", compression_level=3, row_group_size=100_000)
+    data = buffer.getbuffer()
+    target.write_bytes(data)
+    low, high = frame.select(low=_TIME.min(), high=_TIME.max()).row(0)
+    return Written(len(data), sha256(data).hexdigest(), frame["agentSessionId"].n_unique(), frame.height, low, high)
+
+
+def rows(path: Path) -> pl.DataFrame:
+    """The rows of a file of the lake.
+
+    Raises:
+        Damaged: it cannot be read, or has other columns.
+    """
+    try:
+        frame = pl.read_parquet(path, hive_partitioning=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise Damaged(f"{path} cannot be read ({str(error).splitlines()[0]}); shiftlog pull --repair fetches it again") from None
+    if dict(frame.schema) != SCHEMA:
+        raise Damaged(f"{path} has other columns than a file of a lake; shiftlog pull --repair fetches it again")
+    return frame
+
+
+def fingerprint(path: Path) -> tuple[int, str]:
+    """Bytes and SHA-256 of a file."""
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, file_digest(file, "sha256").hexdigest()
+
+
+def _check_account(name: PartName, frame: pl.DataFrame, account: str) -> None:
+    others = sorted(set(frame["accountId"].drop_nulls().unique()) - {account})
+    if others:
+        raise Damaged(f"{name} holds sessions of account {', '.join(others)[:100]}, not of {account}; tell the server's operator")
+
+
+def _check_counts(name: PartName, found: Source, proof: ManifestPart | None) -> None:
+    if proof is None:
+        return
+    counts, said = ((of.sessions, of.withdrawals, of.events) for of in (found, proof))
+    if counts != said:
+        raise Damaged(f"{name} holds {counts} sessions, withdrawals and events; the manifest says {said}; tell the server's operator")

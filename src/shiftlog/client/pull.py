@@ -1,0 +1,246 @@
+"""Pulling: every file of a server once into a lake, and nothing twice, whatever happens meanwhile.
+
+What is there is asked from the checkpoint on; what the lake has is known by name. Files are downloaded side by side, proved and
+converted one at a time, and become part of the lake some at a time. The checkpoint moves last, when all of them are in:
+whatever stops a pull, the next one completes it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shiftlog.client import verify
+from shiftlog.client.answers import File, Manifest, ManifestPart
+from shiftlog.client.checkpoint import LOOK_BACK, Found, look
+from shiftlog.client.convert import fingerprint
+from shiftlog.client.http import Client
+from shiftlog.client.writer import Staged, Writer, held
+from shiftlog.errors import Damaged, Denied, Gone, Later, Missing, ShiftlogError, Unusable
+from shiftlog.hours import HOUR, MINUTE, floor
+from shiftlog.names import PartName
+
+BATCH = 64  # files that become part of the lake together, about
+_TRIES = 3  # downloads of a file that does not come as the manifest says
+_BUSY = 3  # files in vain, after which a server that cannot be reached is left in peace
+_APPEARS = 6 * MINUTE  # after its end an hour has been published
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a pull did: files that are new, those the lake had, those fetched again, those written again because revisions
+    superseded sessions of them, and those that were deleted before they could be fetched; bytes and events of what came.
+
+    `failed` says why files did not come; while it is not empty the checkpoint stays, and the next pull tries again.
+    """
+
+    new: int = 0
+    skipped: int = 0
+    repaired: int = 0
+    rewritten: int = 0
+    gone: int = 0
+    events: int = 0
+    bytes: int = 0
+    cursor: int | None = None
+    watermark: int | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Progress:
+    """Told of a pull as it goes, from several threads; this one shows nothing."""
+
+    def expect(self, files: int, size: int | None) -> None:
+        """So many files are to come, of so many bytes where that is known."""
+
+    def bytes(self, count: int) -> None:
+        """Bytes came."""
+
+    def files(self, count: int) -> None:
+        """Files became part of the lake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to pull. `since` (epoch ms) bounds the generated time; `look_back` (ms) counts for servers that do not say how far
+    their lists reach."""
+
+    since: int | None = None
+    keep_raw: bool = False
+    jobs: int = 4
+    repair: bool = False
+    look_back: int = LOOK_BACK
+
+
+def pull(client: Client, directory: Path, options: Options, *, now: int, progress: Progress | None = None) -> Summary:
+    """Bring a lake up to date; `now` is epoch ms.
+
+    Raises:
+        Later: another pull is at work in the lake, or the server cannot be reached; what came is kept.
+        Denied: the key is refused.
+        Invalid: the lake is another account's, or the directory is no lake and not empty.
+        Unusable: a lake of a newer layout, or one that cannot be written (a full disk).
+    """
+    with held(directory, client.account) as lake:
+        return _Pull(client, lake, options, now, progress or Progress()).run()
+
+
+def next_look(now: int) -> int:
+    """When the next hour will have been published (epoch ms)."""
+    return floor(now - _APPEARS) + HOUR + _APPEARS
+
+
+class _Pull:
+    """One pull."""
+
+    def __init__(self, client: Client, lake: Writer, options: Options, now: int, progress: Progress) -> None:
+        self._client, self._lake, self._options, self._now, self._progress = client, lake, options, now, progress
+        self._summary = Summary()
+        self._converting = threading.Lock()  # one file at a time, so that memory is bounded by a part
+        self._stopped = threading.Event()
+        self._proofs: dict[str, ManifestPart] = {}
+        self._missing: set[str] = set()
+        self._busy = 0
+
+    def run(self) -> Summary:
+        found = self._look()
+        manifest = self._client.manifest(0 if self._options.repair else self._lake.snapshot.sequence) if found.exact else None
+        self._proofs = {} if manifest is None else {part.name: part for part in manifest.parts}
+        broken = self._broken(manifest) if self._options.repair else {}
+        new = {name: file for name, file in found.files.items() if name not in self._lake.files and name not in broken}
+        self._summary.skipped = len(found.files) - len(new) - len(broken.keys() & found.files)
+        self._take({**broken, **new}, set(broken))
+        self._give_up(found)
+        if not self._summary.failed:
+            self._advance(found, manifest)
+            self._lake.clear()
+        self._summary.cursor, self._summary.watermark = self._lake.snapshot.cursor, self._lake.snapshot.watermark
+        return self._summary
+
+    # ── what is to come ──
+
+    def _look(self) -> Found:
+        snapshot, since = self._lake.snapshot, self._options.since
+        reaches_back = since is not None and snapshot.since is not None and since < snapshot.since
+        if snapshot.cursor is None or reaches_back:
+            return look(self._client, since, now=self._now, look_back=0)
+        return look(self._client, snapshot.cursor, now=self._now, look_back=self._options.look_back)
+
+    def _broken(self, manifest: Manifest | None) -> dict[str, File]:
+        """What the lake should have and does not have as it should be."""
+        wrong = verify.local(self._lake.directory, self._lake.snapshot)
+        if manifest is not None:
+            wrong += verify.against(self._lake.snapshot, manifest).wrong
+        names = dict.fromkeys(item.name for item in wrong if item.name in self._lake.files or item.name in self._proofs)
+        return {name: File(PartName.parse(name), self._client.href(name)) for name in sorted(names)}
+
+    # ── taking it ──
+
+    def _take(self, wanted: dict[str, File], broken: set[str]) -> None:
+        known = [self._proofs[name].bytes for name in wanted if name in self._proofs]
+        self._progress.expect(len(wanted), sum(known) if len(known) == len(wanted) else None)
+        for batch in _batches(list(wanted.values())):
+            staged = self._fetch(batch)
+            if staged:
+                self._summary.rewritten += self._lake.add(staged, keep_raw=self._options.keep_raw)
+            for file in staged:
+                self._count(file, file.kept.name in broken)
+
+    def _count(self, file: Staged, repaired: bool) -> None:
+        self._summary.repaired += repaired
+        self._summary.new += not repaired
+        self._summary.events += file.kept.source.events
+        self._summary.bytes += file.kept.source.bytes
+        self._progress.files(1)
+
+    def _fetch(self, batch: Sequence[File]) -> list[Staged]:
+        """The files of a batch, in its order, that could be had; of the others the summary says why not."""
+        with ThreadPoolExecutor(self._options.jobs, "pull") as pool:
+            futures = {pool.submit(self._obtain, file): file for file in batch}
+            try:
+                for future in as_completed(futures):
+                    self._check(futures[future], future.exception())
+            except BaseException:
+                self._stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+        return [future.result() for future in futures if future.exception() is None]
+
+    def _check(self, file: File, error: BaseException | None) -> None:
+        if error is None:
+            return
+        if not isinstance(error, ShiftlogError) or isinstance(error, Denied | Unusable):
+            raise error
+        self._summary.failed[str(file.name)] = str(error)
+        if isinstance(error, Missing | Gone):
+            self._missing.add(str(file.name))
+        self._busy += isinstance(error, Later)
+        if self._busy >= _BUSY:
+            raise error
+
+    def _obtain(self, file: File) -> Staged:
+        """Download a file until it is what it should be."""
+        name, proof = str(file.name), self._proofs.get(str(file.name))
+        kept = self._lake.files.get(name)
+        raw = self._lake.directory / kept.raw if kept is not None and kept.raw else None
+        if kept is not None and raw is not None and raw.is_file() and fingerprint(raw)[1] == kept.source.sha256:
+            return self._staged(file, raw, proof)
+        for left in reversed(range(_TRIES)):
+            gz = self._client.download(file, self._lake.partial, size=None if proof is None else proof.bytes, on_bytes=self._on_bytes)
+            try:
+                return self._staged(file, gz, proof)
+            except Damaged:
+                gz.unlink(missing_ok=True)
+                if not left:
+                    raise
+        raise AssertionError
+
+    def _staged(self, file: File, gz: Path, proof: ManifestPart | None) -> Staged:
+        with self._converting:
+            return self._lake.stage(file.name, gz, proof)
+
+    def _on_bytes(self, count: int) -> None:
+        if self._stopped.is_set():
+            raise Unusable("the pull was stopped")
+        self._progress.bytes(count)
+
+    # ── where the next one begins ──
+
+    def _give_up(self, found: Found) -> None:
+        """Files that were listed, could not be found, and are listed no more, were deleted meanwhile: nobody can have them."""
+        if not self._missing:
+            return
+        listed = look(self._client, found.start, now=self._now, look_back=0).files
+        for name in self._missing - listed.keys() - self._lake.files.keys():
+            del self._summary.failed[name]
+            self._summary.gone += 1
+
+    def _advance(self, found: Found, manifest: Manifest | None) -> None:
+        snapshot = self._lake.snapshot
+        since = self._options.since if found.exact or self._options.since is not None else found.start
+        fields: dict[str, int | None] = {"cursor": max(found.cursor, snapshot.cursor or 0)}
+        if snapshot.cursor is None or (since is not None and snapshot.since is not None and since < snapshot.since):
+            fields["since"] = since
+        if manifest is not None:
+            reached = [part for part in manifest.parts if part.generated < found.cursor]
+            fields["sequence"] = max([snapshot.sequence, *(part.sequence for part in reached)])
+            # Of parts that were published after the list was asked, the watermark may speak already.
+            fields["watermark"] = manifest.watermark if len(reached) == len(manifest.parts) else snapshot.watermark
+        self._lake.advance(**fields)
+
+
+def _batches(files: Sequence[File]) -> Iterator[list[File]]:
+    """Files in groups of about `BATCH`; those of one hour are in one, since they supersede each other."""
+    hours: dict[int, list[File]] = {}
+    for file in files:
+        hours.setdefault(file.name.start, []).append(file)
+    batch: list[File] = []
+    for hour in hours.values():
+        batch += hour
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
