@@ -189,3 +189,14 @@ names = sa.Table(
     sa.Column("valid_from", _BIG, primary_key=True, autoincrement=False),
     _column("name", sa.Text()),
 )
+
+#: The state that is planned for an agent's time [start, end), by its code. Stretches of one agent do not overlap.
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("agent_id", _BIG, primary_key=True, autoincrement=False),
+    sa.Column("start", _BIG, primary_key=True, autoincrement=False),
+    _column("end", _BIG),
+    _column("state", sa.Integer()),
+)

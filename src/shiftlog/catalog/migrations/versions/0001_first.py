@@ -154,6 +154,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_runs_account"), "runs", ["account"], unique=False)
     op.create_table(
+        "schedules",
+        sa.Column("account", sa.String(length=20), nullable=False),
+        sa.Column("agent_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("end", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "agent_id", "start", name=op.f("pk_schedules")),
+    )
+    op.create_table(
         "session_ids",
         sa.Column("account", sa.String(length=20), nullable=False),
         sa.Column("session_id", sa.String(length=64), nullable=False),
