@@ -1,4 +1,4 @@
-"""Where sessions are read from: a deployment's twins and what is pending beside them, or published files.
+"""Where sessions are read from: a deployment's twins and what is pending beside them, a lake, or published files.
 
 A source gives them in groups of bounded size: flat frames (`ROWS`) of whole sessions as they stand, each session in one
 group. What a source cannot know is null.
@@ -6,20 +6,22 @@ group. What a source cannot know is null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
 
-from shiftlog import container, pending
-from shiftlog.catalog import accounts, parts, publishing
+from shiftlog import container, lake, pending
+from shiftlog.catalog import accounts, parts, publishing, schedules
 from shiftlog.catalog.parts import Part
-from shiftlog.errors import Invalid, Missing
+from shiftlog.errors import Damaged, Invalid, Later, Missing
 from shiftlog.events import FLAT
 from shiftlog.hours import DAY
 from shiftlog.house import House
+from shiftlog.lake import Kept
+from shiftlog.metrics import SCHEDULE
 from shiftlog.names import SUFFIXES, PartName
 from shiftlog.quality import GRACE
 
@@ -34,6 +36,7 @@ ROWS: dict[str, pl.DataType] = {
     "open": pl.Boolean(),
 }
 GROUP_EVENTS = 1_000_000  # events read at a time, about
+_KEPT_EVENTS = 500_000  # events of files that are kept in memory
 
 _IDENTITY = ["scope", "agentSessionId"]
 _SCOPE = pl.col("part").str.extract(r"^Agent\.(\d+)\.").cast(pl.Int64).alias("scope")
@@ -57,6 +60,12 @@ class Source(Protocol):
 
     def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
         """All sessions that may meet the window, among them those that are not published at `now`; without it, none of these."""
+
+    def names(self, at: int | None) -> dict[tuple[str, int], str]:
+        """What (kind, id) were called at an instant (epoch ms, None is now), as far as that was imported."""
+
+    def schedule(self, start: int | None, end: int | None) -> pl.DataFrame | None:
+        """What is planned in the window (columns `metrics.SCHEDULE`); None where nothing is."""
 
 
 # ── a deployment ──
@@ -95,12 +104,35 @@ class HouseSource:
         if beside is not None and beside.sessions.height:
             yield _shaped(beside.sessions.lazy())
 
+    def names(self, at: int | None) -> dict[tuple[str, int], str]:
+        with self._house.catalog.read() as conn:
+            return accounts.names(conn, self.account, self.now() if at is None else at)
+
+    def schedule(self, start: int | None, end: int | None) -> pl.DataFrame | None:
+        with self._house.catalog.read() as conn:
+            rows = schedules.planned(conn, self.account, start, end)
+        return pl.DataFrame(rows, schema=SCHEDULE, orient="row") if rows else None
+
 
 def _by_scope(found: Sequence[Part]) -> Iterator[list[Part]]:
     """The parts in groups of about `GROUP_EVENTS`; all parts of a scope are in one, since revisions supersede each other there."""
-    group: list[Part] = []
-    for _, scope in groupby(sorted(found, key=lambda part: (part.scope_start, part.seq)), key=lambda part: part.scope_start):
-        group += scope
+    scopes = groupby(sorted(found, key=lambda part: (part.scope_start, part.seq)), key=lambda part: part.scope_start)
+    return _in_groups([*scope] for _, scope in scopes)
+
+
+class _Counted(Protocol):
+    @property
+    def events(self) -> int: ...
+
+
+_C = TypeVar("_C", bound=_Counted)
+
+
+def _in_groups(pieces: Iterable[Sequence[_C]]) -> Iterator[list[_C]]:
+    """What has events in groups of about `GROUP_EVENTS`; a piece is not split."""
+    group: list[_C] = []
+    for piece in pieces:
+        group += piece
         if sum(part.events for part in group) >= GROUP_EVENTS:
             yield group
             group = []
@@ -121,6 +153,49 @@ def _shaped(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.with_columns(missing).select(ROWS.keys())
 
 
+# ── a lake ──
+
+
+class LakeSource:
+    """A lake that a pull keeps: published sessions, each once as it stands."""
+
+    def __init__(self, directory: Path, account: str | None) -> None:
+        found = lake.read(directory)
+        if account not in (None, found.account):
+            raise Invalid(f"the lake {directory} is of account {found.account}, not {account}")
+        self._directory, self.account, self.zone = directory, found.account, "UTC"
+        self.timeout, self.grace = DAY, GRACE
+        self.label = f"lake {directory}"
+
+    @property
+    def watermark(self) -> int | None:
+        return lake.read(self._directory).watermark
+
+    def now(self) -> None:
+        return None
+
+    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
+        there = [file for file in lake.read(self._directory).files if _meets(file, start, end)]
+        try:
+            for some in _in_groups([file] for file in sorted(there, key=lambda file: file.part)):
+                yield _shaped(lake.scan(self._directory, some).collect().lazy())
+        except FileNotFoundError:
+            raise Later(f"a pull has changed the lake {self._directory} meanwhile; ask again") from None
+
+    def names(self, at: int | None) -> dict[tuple[str, int], str]:
+        return {}
+
+    def schedule(self, start: int | None, end: int | None) -> None:
+        return None
+
+
+def _meets(file: Kept, start: int | None, end: int | None) -> bool:
+    """Whether a file of the lake has events in the window, or on both sides of it."""
+    if file.min_timestamp is None or file.max_timestamp is None:
+        return False
+    return (start is None or file.max_timestamp >= start) and (end is None or file.min_timestamp <= end)
+
+
 # ── published files ──
 
 
@@ -133,8 +208,8 @@ class FilesSource:
         for file in files:
             if not file.is_file():
                 raise Missing(f"there is no file {file}")
-        self._files = files
-        self.account, self.zone = account or _account_of(files), "UTC"
+        self._files, self._kept = files, dict[Path, pl.DataFrame]()
+        self.account, self.zone = account or self._account_within(), "UTC"
         self.timeout, self.grace = DAY, GRACE
         self.label = files[0].name if len(files) == 1 else f"{len(files)} files"
 
@@ -144,11 +219,17 @@ class FilesSource:
     def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
         named = sorted(((_part_name(file), file) for file in self._files), key=lambda pair: (pair[0] is None, pair[0], pair[1]))
         for _, scope in groupby(named, key=lambda pair: None if pair[0] is None else pair[0].start):
-            rows = pl.concat([self._read(name, file) for name, file in scope], how="vertical")
+            rows = pl.concat([self._rows(name, file) for name, file in scope], how="vertical")
             yield _shaped(_standing(rows.lazy(), revised=True))
 
-    def _read(self, name: PartName | None, file: Path) -> pl.DataFrame:
-        rows = container.read(file)
+    def names(self, at: int | None) -> dict[tuple[str, int], str]:
+        return {}
+
+    def schedule(self, start: int | None, end: int | None) -> None:
+        return None
+
+    def _rows(self, name: PartName | None, file: Path) -> pl.DataFrame:
+        rows = self._read(file)
         others = set(rows["accountId"].drop_nulls().unique()) - {self.account}
         if others:
             raise Invalid(f"{file} is of account {', '.join(sorted(others))}, not {self.account}")
@@ -156,13 +237,25 @@ class FilesSource:
         stated = {"revision": pl.lit(revision, pl.Int32), "scope": pl.lit(scope, pl.Int64), "part": pl.lit(name and str(name), pl.String)}
         return rows.select(FLAT.keys()).with_columns(**stated)
 
+    def _read(self, file: Path) -> pl.DataFrame:
+        """The sessions of a file. Those of the first files are kept: a source is asked more than once."""
+        if file in self._kept:
+            return self._kept[file]
+        try:
+            rows = container.read(file)
+        except (Damaged, OSError) as error:
+            # Of the files that someone names, any may be the wrong one.
+            raise Invalid(f"{file} cannot be read as a published file: {error}") from None
+        if rows.height + sum(kept.height for kept in self._kept.values()) <= _KEPT_EVENTS:
+            self._kept[file] = rows
+        return rows
 
-def _account_of(files: Sequence[Path]) -> str:
-    for file in files:
-        found = container.read(file)["accountId"].drop_nulls()
-        if len(found):
-            return str(found[0])
-    raise Invalid("the files hold no session; name their account with --account")
+    def _account_within(self) -> str:
+        for file in self._files:
+            found = self._read(file)["accountId"].drop_nulls()
+            if len(found):
+                return str(found[0])
+        raise Invalid("the files hold no session; name their account with --account")
 
 
 def _part_name(file: Path) -> PartName | None:
