@@ -14,8 +14,10 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 import structlog
@@ -34,6 +36,9 @@ from shiftlog.pending import gather
 from shiftlog.sessions import BUCKET, FOLDED, TWIN, Refolded, refold
 
 log = structlog.get_logger()
+
+#: How an object is stored, by key.
+Put: TypeAlias = Callable[[str, bytes], None]
 
 _ORDER = ["agentID", "sessionStartTime", "agentSessionId", "eventIndex"]
 _WITHDRAWN = {"agentSessionId": pl.String(), "agentID": pl.Int64(), "scope": pl.Int64()}
@@ -104,8 +109,9 @@ class _Run:
         """Do the run; its parts and their generated time."""
         with ExitStack() as stack:
             folded = self._fold(stack)
-            new = list(local.run(self._write, self._partitions(folded.spill)))
-        outcome = self._outcome(folded, new)
+            put = stack.enter_context(self.house.store.batch())
+            new = list(local.run(partial(self._write, put), self._partitions(folded.spill)))
+            outcome = self._outcome(folded, new, put)
         generated = publishing.commit(self.house.catalog, self.held.lease, self.state, outcome, self.house.settings.lead_milliseconds)
         sessions, events = sum(part.sessions for part in new), sum(part.events for part in new)
         ms = self.house.catalog.now() - self.started
@@ -143,7 +149,7 @@ class _Run:
                     self.held.check()
                     yield PartName(scope, scope + HOUR, number, revision), mine
 
-    def _write(self, partition: tuple[PartName, pl.DataFrame]) -> NewPart:
+    def _write(self, put: Put, partition: tuple[PartName, pl.DataFrame]) -> NewPart:
         """Write a part and its twin; nobody sees them before the commit."""
         name, unsorted = partition
         rows = unsorted.sort(_ORDER, nulls_last=True)
@@ -151,8 +157,8 @@ class _Run:
         gz = container.compress(container.encode(rows, account=self.account, version=self.schema_version))
         twin = _parquet(rows.with_columns(revision=pl.lit(name.revision, pl.Int32), part=pl.lit(str(name))).select(TWIN.keys()))
         key = f"parts/{self.account}/{iso(name.start)[:10]}/{name}.{uuid.uuid4().hex[:12]}"
-        self.house.store.put(f"{key}.gz", gz)
-        self.house.store.put(f"{key}.parquet", twin)
+        put(f"{key}.gz", gz)
+        put(f"{key}.parquet", twin)
         low, high = events.select(low=pl.col("timestamp").min(), high=pl.col("timestamp").max()).row(0)
         part = NewPart(
             scope_start=name.start,
@@ -177,28 +183,28 @@ class _Run:
 
     # ── what the commit needs ──
 
-    def _outcome(self, folded: _Folded, new: Sequence[NewPart]) -> Outcome:
+    def _outcome(self, folded: _Folded, new: Sequence[NewPart], put: Put) -> Outcome:
         carry, aside = pl.concat(folded.carry), pl.concat(folded.aside)
         return Outcome(
             started=self.started,
             written=self.started,
             watermark=self.until,
             consumed=self.new[-1].number if self.new else self.state.consumed,
-            carry_key=self._put("carry", carry),
+            carry_key=self._put("carry", carry, put),
             carry_sessions=carry["agentSessionId"].n_unique(),
             carry_events=carry.height,
             parts=new,
             published_ids=folded.published_ids,
             repeats=folded.repeats,
-            aside_key=self._put("aside", aside),
+            aside_key=self._put("aside", aside, put),
             aside_events=aside.height,
         )
 
-    def _put(self, kind: str, frame: pl.DataFrame) -> str | None:
+    def _put(self, kind: str, frame: pl.DataFrame, put: Put) -> str | None:
         if frame.is_empty():
             return None
         key = f"{kind}/{self.account}/{self.started}-{uuid.uuid4().hex[:12]}.parquet"
-        self.house.store.put(key, _parquet(frame))
+        put(key, _parquet(frame))
         return key
 
 

@@ -10,7 +10,7 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -40,6 +40,9 @@ class Store(Protocol):
         Raises:
             Later: the store is full or does not answer.
         """
+
+    def batch(self) -> AbstractContextManager[Callable[[str, bytes], None]]:
+        """A `put` for many objects, which are durable when the block ends; may be used from several threads."""
 
     def get(self, key: str) -> bytes:
         """All bytes of an object.
@@ -95,6 +98,10 @@ class ObjectStoreStore:
     def put(self, key: str, data: bytes) -> None:
         self._inner.put(key, data)
 
+    @contextmanager
+    def batch(self) -> Iterator[Callable[[str, bytes], None]]:
+        yield self.put
+
     def get(self, key: str) -> bytes:
         try:
             return bytes(self._inner.get(key).bytes())
@@ -147,21 +154,38 @@ class Directory(ObjectStoreStore):
         super().__init__(LocalStore(root))
 
     def put(self, key: str, data: bytes) -> None:
-        target = self._root / key
+        with self.batch() as put:
+            put(key, data)
+
+    @contextmanager
+    def batch(self) -> Iterator[Callable[[str, bytes], None]]:
+        written: list[Path] = []
+
+        def put(key: str, data: bytes) -> None:
+            written.append(self._write(self._root / key, data))
+
+        yield put
+        # One after the other when all are written: the disk has most of them by then, and each wait is short. Until here
+        # nobody reads them, since no catalog names them.
+        for path in [*written, *{path.parent for path in written}]:
+            try:
+                _sync(path)
+            except OSError as error:
+                raise _translated(error, path) from error
+
+    def _write(self, target: Path, data: bytes) -> Path:
         # A name that no key has, and that listings show (obstore hides `#` and digits): what a crash leaves is swept like any other.
         beside = target.with_name(f"{target.name}#half-{uuid.uuid4().hex[:8]}")
         try:
             self._make(target.parent)
             with beside.open("xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
             beside.replace(target)
-            _sync_directory(target.parent)
         except OSError as error:
             with suppress(OSError):
                 beside.unlink()
             raise _translated(error, target) from error
+        return target
 
     def _make(self, directory: Path) -> None:
         if directory in self._synced:
@@ -169,7 +193,7 @@ class Directory(ObjectStoreStore):
         if not directory.exists():
             self._make(directory.parent)
             directory.mkdir(exist_ok=True)
-            _sync_directory(directory.parent)
+            _sync(directory.parent)
         self._synced.add(directory)
 
     def source(self, key: str) -> str | bytes:
@@ -197,8 +221,8 @@ def _pieces(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
             yield piece
 
 
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
