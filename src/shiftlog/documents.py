@@ -2,7 +2,7 @@
 
 Both envelopes, even in one file; values with or without their type's name, whichever name it is; whole numbers as text; the
 spelling of the seed's table; members in any order and unknown ones among them; documents over several lines or without
-a line end between them. `columns` reads the usual text to the same frame ten times faster.
+a line end between them. `columns` reads the usual text to the same frame, eight times as fast.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Place:
 
     def after(self, text: bytes) -> Place:
         """The place behind `text`, which stands here."""
-        lines = np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))  # six times faster than bytes.count
+        lines = np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))  # three times as fast as bytes.count
         return Place(self.name, self.line + int(lines), self.byte + len(text))
 
     def damaged(self, problem: str) -> Damaged:
