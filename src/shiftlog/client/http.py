@@ -138,7 +138,7 @@ class Client:
         """The sessions that are not closed, as a flat frame, columns `documents.DECODED`."""
         from shiftlog import container
 
-        return container.decode(self._get(f"{self._api}/open").content, name="open")
+        return container.decode(self._get(f"{self._api}/open", accept="application/x-ndjson").content, name="open")
 
     def post_events(self, events: pl.DataFrame | Iterable[Mapping[str, Any]]) -> int:
         """Send events (rows with the fields of PROTOCOL: Sending events); returns how many were accepted.
@@ -164,9 +164,9 @@ class Client:
             yield read(response)
             following = response.links.get("next", {}).get("url")
 
-    def _get(self, url: str, params: Mapping[str, Any] | None = None) -> httpx.Response:
+    def _get(self, url: str, params: Mapping[str, Any] | None = None, accept: str = "application/json") -> httpx.Response:
         asked = httpx.URL(url, params=params) if params else httpx.URL(url)
-        return self.patience.persist(lambda: self._once("GET", asked, headers={"Accept": "application/json"}))
+        return self.patience.persist(lambda: self._once("GET", asked, headers={"Accept": accept}))
 
     def _once(self, method: str, url: httpx.URL | str, **more: Any) -> httpx.Response:
         with translated(str(url)):
