@@ -16,7 +16,7 @@ import pytest
 
 from scenes import DAY, HOUR, T0, event, login, logout, sent
 from shiftlog import container, events, intake, sessions
-from shiftlog.errors import Damaged, Invalid, Missing
+from shiftlog.errors import Damaged, Invalid, Missing, TooLarge
 from shiftlog.events import NDJSON, SENT
 
 NOW = T0 + DAY
@@ -243,3 +243,13 @@ def test_another_accounts_file_is_refused(file: Path, pack: Callable[[bytes], by
     """Its sessions would be taken for this account's."""
     file.write_bytes(pack(published("1.0.0.4", account="B")))
     assert refusal(file) == f"{file}: the file is of account B, not A"
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path):
+    """A gzip of a line without end is refused after the first megabytes of it."""
+    bomb = tmp_path / "bomb.gz"
+    with gzip.open(bomb, "wb") as out:
+        for _ in range(64):
+            out.write(b" " * (1 << 20))
+    with pytest.raises(TooLarge, match="line 1: longer than"):
+        list(intake.read(str(bomb), account="A", now=NOW))

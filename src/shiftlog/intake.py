@@ -13,10 +13,12 @@ from typing import cast
 import polars as pl
 
 from shiftlog import container, events
-from shiftlog.errors import BadEvent, Damaged, Invalid, Missing
+from shiftlog.errors import BadEvent, Damaged, Invalid, Missing, TooLarge
 
 _CHUNK = 8 << 20  # bytes of NDJSON parsed at a time: memory is bounded by this, not by the file
 _SNIFF = 1 << 16
+_LONGEST_LINE = 1 << 20
+_LARGEST = 1 << 30  # bytes of a file that has to be read whole
 
 
 def read(name: str, *, account: str, now: int, on_bytes: Callable[[int], None] = lambda _: None) -> Iterator[pl.DataFrame]:
@@ -39,18 +41,27 @@ def read(name: str, *, account: str, now: int, on_bytes: Callable[[int], None] =
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise Damaged(f"{name}: the gzip is damaged before byte {raw.tell() if raw.seekable() else 'unknown'}: {error}") from None
         except Invalid as error:
-            raise Invalid(f"{'standard input' if name == '-' else name}: {error}") from None
+            kind = TooLarge if isinstance(error, TooLarge) else Invalid
+            raise kind(f"{'standard input' if name == '-' else name}: {error}") from None
 
 
 def _frames(file: io.BufferedReader | gzip.GzipFile, name: str, account: str, now: int) -> Iterator[pl.DataFrame]:
     head = file.peek(_SNIFF)[:_SNIFF].lstrip()
     if head[:1] == b"[":
         form = events.CLOUDEVENTS if b'"specversion"' in head else events.JSON
-        yield events.parse(file.read(), form, account=account, now=now)
+        yield events.parse(_whole(file), form, account=account, now=now)
     elif b'"recordCollection"' in head or b'"metaData"' in head:
-        yield _container(file.read(), name, account)
+        yield _container(_whole(file), name, account)
     else:
         yield from _lines(file, account, now)
+
+
+def _whole(file: io.BufferedReader | gzip.GzipFile) -> bytes:
+    """All of a file that cannot be read in pieces, as long as it fits in memory: a gzip may hold a thousand times its size."""
+    data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise TooLarge(f"more than {_LARGEST} bytes in one array or container; give it in smaller files, or as NDJSON")
+    return data
 
 
 def _container(data: bytes, name: str, account: str) -> pl.DataFrame:
@@ -63,8 +74,12 @@ def _container(data: bytes, name: str, account: str) -> pl.DataFrame:
 
 def _lines(file: io.BufferedReader | gzip.GzipFile, account: str, now: int) -> Iterator[pl.DataFrame]:
     before, taken = 0, 0
-    while lines := file.readlines(_CHUNK):
-        body = b"".join(lines)
+    while body := file.read(_CHUNK):
+        rest = file.readline(_LONGEST_LINE)
+        if len(rest) == _LONGEST_LINE:
+            line = before + body.count(b"\n") + 1
+            raise TooLarge(f"line {line}: longer than {_LONGEST_LINE} bytes; an event has some hundred")
+        body += rest
         if body.strip():
             try:
                 frame = events.parse(body, events.NDJSON, account=account, now=now)
@@ -72,7 +87,7 @@ def _lines(file: io.BufferedReader | gzip.GzipFile, account: str, now: int) -> I
                 raise _moved(error, before, taken) from None
             taken += frame.height
             yield frame
-        before += len(lines)
+        before += body.count(b"\n")
     if not taken:
         raise Invalid("the file holds no event; one JSON object a line, an array of them, or a published file is expected")
 

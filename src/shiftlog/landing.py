@@ -7,12 +7,11 @@ store, then one transaction in the catalog, then the answers. There is no timer:
 from __future__ import annotations
 
 import io
-import queue
-import threading
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 
@@ -21,6 +20,7 @@ from shiftlog.catalog.batches import Batch, Claim
 from shiftlog.catalog.publishing import OBJECT_AGE
 from shiftlog.errors import BadEvent, Later, ShiftlogError
 from shiftlog.events import ACCEPTED, SENT
+from shiftlog.group import Committer
 from shiftlog.hours import iso
 from shiftlog.house import House
 from shiftlog.store import Store
@@ -35,15 +35,16 @@ class _Request:
     events: pl.DataFrame
     answer: Future[int] = field(default_factory=Future)
 
+    @property
+    def weight(self) -> int:
+        return self.events.height
+
 
 class Landing:
     """Accepts events for one deployment, from any number of threads."""
 
     def __init__(self, house: House) -> None:
-        self._house = house
-        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="landing", daemon=True)
-        self._thread.start()
+        self._committer = Committer[_Request]("landing", partial(_commit, house), limit=_GROUP_EVENTS)
 
     def submit(self, account: str, events: pl.DataFrame) -> Future[int]:
         """Accept events (columns `events.SENT`) all or nothing; the future holds their number once they are durable.
@@ -51,7 +52,7 @@ class Landing:
         The future raises BadEvent (a sessionId of another agent), Missing (no such account) or Later (store or catalog).
         """
         request = _Request(account, events)
-        self._queue.put(request)
+        self._committer.submit(request)
         return request.answer
 
     def accept(self, account: str, events: pl.DataFrame) -> int:
@@ -60,41 +61,7 @@ class Landing:
 
     def close(self) -> None:
         """Commit what was submitted, and stop."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group, last = self._queued(first)
-            try:
-                _commit(self._house, group)
-            except Exception as error:  # whatever it is, every sender gets an answer, and the next group its turn
-                for request in group:
-                    if not request.answer.done():
-                        request.answer.set_exception(
-                            error if isinstance(error, ShiftlogError) else Later(f"events could not be stored: {error}")
-                        )
-            if last:
-                return
-
-    def _queued(self, first: _Request) -> tuple[list[_Request], bool]:
-        group, events = [first], first.events.height
-        while events < _GROUP_EVENTS:
-            try:
-                request = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if request is None:
-                return group, True
-            group.append(request)
-            events += request.events.height
-        return group, False
-
-
-def _refuse(group: Iterable[_Request], error: ShiftlogError) -> None:
-    for request in group:
-        if not request.answer.done():
-            request.answer.set_exception(error)
+        self._committer.close()
 
 
 def _commit(house: House, group: Sequence[_Request]) -> None:
@@ -137,13 +104,8 @@ def _claims(ordered: Iterable[_Request]) -> list[Claim]:
         low, high = request.events.select(low=pl.col("timestamp").min(), high=pl.col("timestamp").max()).row(0)
         rows, before = request.events.height, claims.get(request.account)
         sessions = _sessions(request.events)
-        if before is None:
-            claims[request.account] = Claim(request.account, row, rows, low, high, sessions)
-        else:
-            low, high = min(low, before.min_timestamp), max(high, before.max_timestamp)
-            claims[request.account] = Claim(
-                request.account, before.first_row, before.rows + rows, low, high, {**before.sessions, **sessions}
-            )
+        claim = Claim(request.account, row, rows, low, high, sessions)
+        claims[request.account] = claim if before is None else _joined(before, claim)
         row += rows
     return list(claims.values())
 
