@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import sqlalchemy as sa
 
 from shiftlog import container, lake
+from shiftlog.catalog import Catalog
 from shiftlog.client.pull import Options, Progress, Summary, pull
 from shiftlog.events import FLAT, WIRE
 from shiftlog.hours import HOUR
+from shiftlog.house import House
 from shiftlog.names import PartName
 
 START = 1_790_000_000_000 - 1_790_000_000_000 % 86_400_000
@@ -41,9 +46,23 @@ def name(revision: int = 0, part: int = 0, hour: int = 0) -> PartName:
 
 def pulled(client: Any, directory: Path, *, now: int | None = None, progress: Progress | None = None, **options: Any) -> Summary:
     """One pull, by the clock of this machine unless said otherwise."""
-    import time
-
     return pull(client, directory, Options(**options), now=now or int(time.time() * 1000), progress=progress)
+
+
+class CatalogAt(Catalog):
+    """A catalog whose clock stands at an instant."""
+
+    def __init__(self, engine: sa.Engine, instant: int) -> None:
+        super().__init__(engine)
+        self.instant = instant
+
+    def now(self, conn: sa.Connection | None = None) -> int:
+        return self.instant
+
+
+def at(house: House, instant: int) -> House:
+    """The same deployment when the clock shows `instant` (epoch ms)."""
+    return replace(house, catalog=CatalogAt(house.catalog.engine, instant))
 
 
 def everything(directory: Path) -> pl.DataFrame:
