@@ -1,0 +1,251 @@
+"""Files over HTTP: ranges, validators, and the forms in which a part is served (RFC 9110 §8.8, §13, §14)."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from shiftlog import schema
+from shiftlog.catalog.parts import Part
+from shiftlog.errors import Damaged, Gone, Missing
+from shiftlog.hours import iso
+from shiftlog.server.threads import Threads
+from shiftlog.store import Store
+
+MEDIA = {"gz": "application/gzip", "parquet": "application/vnd.apache.parquet", "avro": "application/avro", "zip": "application/zip"}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a file, known before any of them is sent. `modified` is epoch ms; `chunks` opens at once and may block.
+
+    `path` is the file that holds them all, where there is one: the server sends it without our help.
+    """
+
+    media: str
+    size: int
+    sha256: str
+    modified: int
+    chunks: Callable[[int, int], Iterator[bytes]]
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, data: bytes, media: str, modified: int) -> Content:
+        """The content of bytes at hand."""
+        return cls(media, len(data), sha256(data).hexdigest(), modified, lambda start, end: iter((data[start:end],)))
+
+
+# ── which part of it is answered ──
+
+
+class Decision(NamedTuple):
+    """What a request for a file gets: 200, 206, 304 or 416, and the bytes [start, end)."""
+
+    status: int
+    start: int
+    end: int
+
+
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def decide(headers: Headers, method: str, *, etag: str, modified: int, size: int) -> Decision:
+    """What the request's preconditions and range mean. `etag` with its quotes; `modified` in epoch seconds."""
+    whole = Decision(200, 0, size)
+    if _is_known(headers, etag, modified):
+        return Decision(304, 0, 0)
+    # Several ranges, other units and what is malformed get the whole file, as RFC 9110 §14.2 allows; HEAD has no ranges.
+    match = _RANGE.fullmatch(headers.get("range", ""))
+    if method != "GET" or not match or match.groups() == ("", "") or not _is_same(headers.get("if-range"), etag, modified):
+        return whole
+    first, last = match.groups()
+    start = int(first) if first else max(size - int(last), 0)
+    end = min(int(last) + 1, size) if first and last else size
+    if first and last and int(last) < int(first):
+        return whole
+    return Decision(206, start, end) if start < end else Decision(416, 0, 0)
+
+
+def _is_known(headers: Headers, etag: str, modified: int) -> bool:
+    tags = headers.getlist("if-none-match")
+    if tags:
+        return any(text.strip() == "*" or etag in _TAG.findall(text) for text in tags)
+    since = _date(headers.get("if-modified-since"))
+    return since is not None and modified <= since
+
+
+def _is_same(if_range: str | None, etag: str, modified: int) -> bool:
+    """Whether If-Range, where there is one, names these very bytes: weak tags do not."""
+    return if_range is None or if_range.strip() == etag or _date(if_range) == modified
+
+
+def _date(text: str | None) -> int | None:
+    """An HTTP date in epoch seconds; None where there is none."""
+    try:
+        return int(parsedate_to_datetime(text or "").replace(tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
+# ── the answer ──
+
+
+def respond(request: Request, threads: Threads, content: Content) -> Response:
+    """The answer to a request for a file.
+
+    Raises:
+        HTTPException: 416, the range lies outside of it.
+    """
+    seconds = content.modified // 1000
+    etag = f'"{content.sha256}"'
+    method = request.scope.get("shiftlog.method", request.method)
+    status, start, end = decide(request.headers, method, etag=etag, modified=seconds, size=content.size)
+    if status == 416:
+        message = f"found Range: {request.headers['range'][:100]}; the file has {content.size} bytes"
+        raise HTTPException(416, message, {"Content-Range": f"bytes */{content.size}", "Accept-Ranges": "bytes"})
+    modified = format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
+    headers = {"ETag": etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
+    if status == 304:
+        return Response(status_code=304, headers=headers)
+    headers |= {"Content-Type": content.media, "Content-Length": str(end - start)}
+    if status == 206:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
+    return FileResponse(threads, content, start, end, status, headers)
+
+
+class FileResponse(Response):
+    """Sends bytes of a file: by the server itself where it can, else piece by piece."""
+
+    def __init__(self, threads: Threads, content: Content, start: int, end: int, status: int, headers: dict[str, str]) -> None:
+        self._threads, self._content, self._start, self._end = threads, content, start, end
+        self.status_code, self.background = status, None
+        self.init_headers(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if scope.get("shiftlog.method") == "HEAD":
+            await send(begin)
+            await send({"type": "http.response.body", "body": b""})
+        elif self.status_code == 200 and self._content.path and "http.response.pathsend" in scope.get("extensions", {}):
+            await send(begin)
+            await send({"type": "http.response.pathsend", "path": str(self._content.path)})
+        else:
+            # Opened before the answer begins: what cannot be opened is still an error.
+            pieces = await self._threads.read(self._content.chunks, self._start, self._end)
+            await send(begin)
+            await self._send_all(pieces, send)
+
+    async def _send_all(self, pieces: Iterator[bytes], send: Send) -> None:
+        while piece := await self._threads.read(lambda: next(pieces, b"")):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+# ── the forms of a part ──
+
+
+def content(store: Store, account: str, part: Part, suffix: str) -> Content:
+    """A part as `suffix` says; blocks.
+
+    Raises:
+        Gone: its retention has ended.
+        Damaged: the catalog names it, and the store does not have it.
+        HTTPException: 406, the server lacks what the form needs.
+    """
+    gone = part.twin_gone if suffix == "parquet" else part.gz_gone
+    if gone is not None:
+        raise Gone(f"{part.name}.{suffix} of account {account} was deleted at {iso(gone)}, when its retention ended")
+    try:
+        if suffix in ("gz", "parquet"):
+            return _stored(store, part, suffix)
+        gz = store.get(part.gz_key)
+    except Missing:
+        raise _lost(part, suffix) from None
+    convert = {"zip": _zipped, "avro": _avro}[suffix]
+    return Content.of(convert(gz, part), MEDIA[suffix], part.generated)
+
+
+def _stored(store: Store, part: Part, suffix: str) -> Content:
+    key, size, checksum = (
+        (part.twin_key, part.twin_bytes, part.twin_sha256) if suffix == "parquet" else (part.gz_key, part.gz_bytes, part.gz_sha256)
+    )
+    path = store.path(key)
+    if path is not None and _size(path) != size:
+        raise _lost(part, suffix)
+
+    def chunks(start: int, end: int) -> Iterator[bytes]:
+        try:
+            return store.chunks(key, start, end)
+        except Missing:
+            raise _lost(part, suffix) from None
+
+    return Content(MEDIA[suffix], size, checksum, part.generated, chunks, path)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _lost(part: Part, suffix: str) -> Damaged:
+    return Damaged(f"the bytes of {part.name}.{suffix} are not in the server's store as they were published; tell its operator")
+
+
+_LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
+_END = struct.Struct("<4sHHHHIIH")
+_GZIP_HEADER, _GZIP_TRAILER = 10, 8
+
+
+def _zipped(gz: bytes, part: Part) -> bytes:
+    """The gzip member's deflate stream as the one entry of a zip archive, not recompressed; the entry is `{part}.json`.
+
+    A gzip member and a zip entry hold the same: a deflate stream (RFC 1951), the CRC and the size of what it holds.
+    """
+    if gz[:4] != b"\x1f\x8b\x08\x00":
+        raise _lost(part, "gz")
+    stream, name = gz[_GZIP_HEADER:-_GZIP_TRAILER], f"{part.name}.json".encode()
+    crc, size = struct.unpack("<II", gz[-_GZIP_TRAILER:])
+    when = datetime.fromtimestamp(part.generated // 1000, UTC)
+    date = (when.year - 1980) << 9 | when.month << 5 | when.day
+    time = when.hour << 11 | when.minute << 5 | when.second // 2
+    shared = (20, 0, 8, time, date, crc, len(stream), size, len(name))  # version 2.0, no flags, deflate
+    local = _LOCAL.pack(b"PK\3\4", *shared, 0) + name
+    central = _CENTRAL.pack(b"PK\1\2", 3 << 8 | 20, *shared, 0, 0, 0, 0, 0o100644 << 16, 0) + name  # made on Unix, rw-r--r--
+    end = _END.pack(b"PK\5\6", 0, 0, 1, 1, len(central), len(local) + len(stream), 0)
+    return local + stream + central + end
+
+
+def _avro(gz: bytes, part: Part) -> bytes:
+    """The documents as an Avro object container; equal parts give equal bytes."""
+    import gzip
+
+    try:
+        import fastavro
+    except ModuleNotFoundError:
+        raise HTTPException(
+            406, "this server does not convert to .avro (pip install 'shiftlog[avro]'); .gz and .parquet are served"
+        ) from None
+    target = io.BytesIO()
+    parsed = fastavro.parse_schema(schema.schema(part.schema_version))
+    with gzip.open(io.BytesIO(gz), "rt", encoding="utf-8") as lines:
+        documents = fastavro.json_reader(lines, parsed)
+        fastavro.writer(target, parsed, documents, codec="deflate", sync_marker=bytes.fromhex(part.gz_sha256)[:16])
+    return target.getvalue()

@@ -1,0 +1,106 @@
+"""Who asks: the key that an Authorization header shows, by OAuth 1.0a signature or as a bearer token."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from shiftlog import oauth1
+from shiftlog.catalog import keys
+from shiftlog.catalog.keys import Key
+from shiftlog.catalog.trail import Nonce
+from shiftlog.catalog.vault import hashed
+from shiftlog.errors import Unauthorized
+from shiftlog.house import House
+from shiftlog.oauth1 import Credentials
+from shiftlog.server.ledger import Ledger
+from shiftlog.server.threads import Threads
+
+_REMEMBERED = 1.0  # seconds: so long a revoked key may still be let in
+_MANY = 10_000  # keys remembered; more than that are forgotten all at once
+
+_EXPECTED = 'an OAuth 1.0a signature (`Authorization: OAuth oauth_consumer_key="…", …`) or `Authorization: Bearer …` is expected'
+
+
+class Keyring:
+    """Finds the keys of requests. Keys are remembered for at most a second; those that are not found are asked for each time."""
+
+    def __init__(self, house: House, ledger: Ledger, threads: Threads) -> None:
+        self._house, self._ledger, self._threads = house, ledger, threads
+        self._window = house.settings.oauth_window_seconds * 1000
+        self._known: dict[tuple[str, str], tuple[float, Key]] = {}
+
+    async def authenticate(self, authorization: Sequence[str], method: str, url: str) -> Key:
+        """The key that these Authorization headers prove; `method` and `url` are those of the request as it was sent.
+
+        Raises:
+            Unauthorized: none is proved. The answer never depends on what is asked for.
+            Later: the catalog does not answer.
+        """
+        if len(authorization) != 1:
+            raise Unauthorized(f"found {'several Authorization headers' if authorization else 'no Authorization header'}; {_EXPECTED}")
+        scheme, _, token = authorization[0].partition(" ")
+        if scheme.lower() == "oauth":
+            return await self._signed(authorization[0], method, url)
+        if scheme.lower() == "bearer":
+            return self._valid(await self._find("bearer", token.strip()))
+        # The scheme is not repeated: it may be a secret that was sent without one.
+        raise Unauthorized(f"the scheme of the Authorization header is not spoken; {_EXPECTED}")
+
+    async def signed_in(self, key_id: int) -> Key:
+        """The key of someone who signed in with it.
+
+        Raises:
+            Unauthorized: it was revoked or has expired since.
+            Later: the catalog does not answer.
+        """
+        return self._valid(await self._find("id", str(key_id)))
+
+    async def _signed(self, header: str, method: str, url: str) -> Key:
+        signed = oauth1.parse_header(header)
+        key = await self._find("token", signed.token)
+        if key is None:
+            raise Unauthorized("oauth_token is not known; use it as it was handed out")
+        credentials = Credentials(key.consumer_key, key.consumer_secret, key.token, key.token_secret)
+        oauth1.verify(signed, method, url, credentials, now=_now(), window=self._window)
+        self._valid(key)
+        once = signed.once(self._window)
+        if not await asyncio.wrap_future(self._ledger.use(Nonce(key.id, once.timestamp, once.nonce, once.expires))):
+            raise Unauthorized("this signature was used before; sign each request anew, with a nonce of its own")
+        return key
+
+    def _valid(self, key: Key | None) -> Key:
+        if key is None:
+            raise Unauthorized("the token is not known; use the bearer token as it was handed out")
+        if not key.valid(_now()):
+            raise Unauthorized(f"the key {'has expired' if key.revoked is None else 'was revoked'}; ask for a new one")
+        return key
+
+    async def _find(self, kind: str, value: str) -> Key | None:
+        name = (kind, hashed(value))
+        known = self._known.get(name)
+        if known and time.monotonic() - known[0] < _REMEMBERED:
+            return known[1]
+        asked = time.monotonic()
+        key = await self._threads.read(self._read, kind, value)
+        if key is None:
+            self._known.pop(name, None)
+            return None
+        if len(self._known) >= _MANY:
+            self._known.clear()
+        self._known[name] = (asked, key)
+        return key
+
+    def _read(self, kind: str, value: str) -> Key | None:
+        with self._house.catalog.read() as conn:
+            if kind == "token":
+                return keys.by_token(conn, self._house.vault, value)
+            if kind == "id":
+                return keys.by_id(conn, self._house.vault, int(value))
+            return keys.by_bearer(conn, self._house.vault, value)
+
+
+def _now() -> int:
+    # This machine's clock: a signature's window is minutes wide, and asking the catalog's would cost a query a request.
+    return time.time_ns() // 1_000_000

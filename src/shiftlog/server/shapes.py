@@ -1,0 +1,162 @@
+"""The documents that are answered, as values: member names and order are those of the wire. OpenAPI is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Millis = Annotated[int, Meta(description="epoch milliseconds")]
+Count = Annotated[int, Meta(ge=0)]
+
+
+# ── the Data Access API (seed: Response) ──
+
+
+class Link(msgspec.Struct, frozen=True):
+    """Where a resource is, and what it is to the one that names it."""
+
+    href: str = msgspec.field(name="@href")
+    rel: str = msgspec.field(name="@rel")
+
+
+class File(msgspec.Struct, frozen=True):
+    """One published file; the scope is the hour covered, in the account's time zone."""
+
+    name: str = msgspec.field(name="@name")
+    scope_start: str = msgspec.field(name="@scopeStartDate")
+    scope_end: str = msgspec.field(name="@scopeEndDate")
+    href: str = msgspec.field(name="@href")
+
+
+class Files(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="@id")
+    link: Link
+    file: list[File]
+
+
+class FileList(msgspec.Struct, frozen=True):
+    """The list of files (seed: JSON Example)."""
+
+    dataAccessFiles: Files
+
+
+class Resources(msgspec.Struct, frozen=True):
+    accountId: str = msgspec.field(name="@accountId")
+    link: list[Link]
+
+
+class Base(msgspec.Struct, frozen=True):
+    """The base resource: what an account has."""
+
+    le: Resources
+
+
+# ── errors ──
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """When it happened (ISO 8601 with an offset), what is wrong in words, and its code."""
+
+    time: str
+    message: str
+    internalCode: int
+
+
+class Error(msgspec.Struct, frozen=True):
+    """The one shape of every error."""
+
+    error: Problem
+
+
+# ── /api/v1 ──
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """How many events are stored durably."""
+
+    accepted: Count
+
+
+class ManifestPart(msgspec.Struct, frozen=True):
+    """One part, deleted or not; `bytes` and `sha256` are those of the `.gz`."""
+
+    sequence: Count
+    name: str
+    scopeStart: Millis
+    scopeEnd: Millis
+    part: Count
+    revision: Count
+    generated: Millis
+    schemaVersion: str
+    bytes: Count
+    sha256: str
+    sessions: Count
+    withdrawals: Count
+    events: Count
+    minTimestamp: Millis | None
+    maxTimestamp: Millis | None
+    deleted: Millis | None
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """Hours in a row, half-open."""
+
+    scopeStart: Millis
+    scopeEnd: Millis
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Every part ever published, by page; and on the last page the hours in which nothing was."""
+
+    accountId: str
+    watermark: Millis | None
+    parts: list[ManifestPart]
+    emptyHours: list[Stretch]
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One publishing run: what it was due for, and what it did."""
+
+    started: Millis
+    finished: Millis
+    until: Millis
+    parts: Count
+    sessions: Count
+    withdrawals: Count
+    events: Count
+    repeats: Count
+    setAside: Count
+
+
+class Open(msgspec.Struct, frozen=True):
+    sessions: Count
+    events: Count
+
+
+class Batches(msgspec.Struct, frozen=True):
+    landed: Count
+    consumed: Count
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How fresh an account's data is."""
+
+    accountId: str
+    now: Millis
+    watermark: Millis | None
+    lagMs: int | None
+    lastRun: Run | None
+    open: Open
+    setAside: Count
+    repeats: Count
+    batches: Batches
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: str
+
+
+#: All of them, for OpenAPI.
+ALL = (Base, FileList, Error, Accepted, Manifest, Status, Health)

@@ -1,0 +1,31 @@
+"""Where blocking work is done: catalog and store are never asked from the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+T = TypeVar("T")
+
+
+class Threads:
+    """Threads by kind of work, so that slow work cannot take the threads of quick work."""
+
+    def __init__(self) -> None:
+        self._reading = CapacityLimiter(16)  # the catalog's pool has as many connections at hand
+        self._parsing = CapacityLimiter(2)  # holds the interpreter's lock for most of its time: more would only take turns
+        self._folding = CapacityLimiter(2)  # a lot of memory each
+
+    async def read(self, function: Callable[..., T], *args: object) -> T:
+        """Short work: a query, a piece of a file."""
+        return await to_thread.run_sync(function, *args, limiter=self._reading)
+
+    async def parse(self, function: Callable[..., T], *args: object) -> T:
+        """The body of a request."""
+        return await to_thread.run_sync(function, *args, limiter=self._parsing)
+
+    async def fold(self, function: Callable[..., T], *args: object) -> T:
+        """Long work: folding, converting a file."""
+        return await to_thread.run_sync(function, *args, limiter=self._folding)
