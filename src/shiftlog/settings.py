@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     request_events: int = Field(100_000, ge=1, description="events in one request, at most")
     oauth_window_seconds: int = Field(300, ge=1, description="how far a signature's timestamp may be from the clock")
     page_parts: int = Field(10_000, ge=1, description="parts on a page of the manifest, at most")
+    # the pages
+    sign_in_hours: float = Field(12, gt=0, description="how long a browser stays signed in to the pages")
+    view_events: int = Field(700_000, ge=1, description="events of a window that the pages show, at most; bounds their memory")
+    live_views: int = Field(64, ge=1, description="pages that may watch what happens now, at most, each over a connection of its own")
 
     @property
     def grace(self) -> int:

@@ -90,6 +90,11 @@ def by_bearer(conn: sa.Connection, vault: Vault, bearer: str) -> Key | None:
     return _one(conn, vault, _T.c.bearer_hash == hashed(bearer))
 
 
+def by_id(conn: sa.Connection, vault: Vault, key_id: int) -> Key | None:
+    """The key with this number, revoked or expired ones too."""
+    return _one(conn, vault, _T.c.id == key_id)
+
+
 def listing(conn: sa.Connection, account: str | None = None) -> list[dict[str, Any]]:
     """All keys (of one account) without their secrets."""
     columns = ("id", "account", "permissions", "consumer_key", "token", "created", "expires", "revoked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from hashlib import sha256
@@ -19,7 +20,7 @@ class Vault:
         from cryptography.fernet import Fernet
 
         try:
-            self._fernet = Fernet(key)
+            self._fernet, self._key = Fernet(key), key
         except ValueError:
             raise Unusable(f"the secret key is not one; 32 bytes in URL-safe base64 are expected in {VARIABLE} or the key file") from None
 
@@ -42,6 +43,10 @@ class Vault:
             return self._fernet.decrypt(text.encode()).decode()
         except InvalidToken:
             raise Unusable("a secret in the catalog was encrypted with another key; give back the key it was made with") from None
+
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for another purpose; who has it learns nothing of this one, nor of those for other purposes."""
+        return hmac.digest(self._key, purpose.encode(), "sha256")
 
 
 def hashed(bearer: str) -> str:
