@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,30 +17,10 @@ from scenes import DAY, HOUR, MINUTE, T0, event, login, logout
 from shiftlog.errors import Invalid, TooLarge
 from shiftlog.hours import parse
 from shiftlog.metrics import DEFINITIONS, HEADCOUNTS, MEASURES, RATIOS, SCHEDULED, added, measures, metrics, ratios
+from worked import DOCS, minute, numbers, table, worked_hour
 
-DOCS = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
 SUMS = [measure.name for measure in MEASURES if measure.name not in SCHEDULED]
 KEY = {"agent": "agent_id", "group": "group_id", "profile": "profile_id"}
-
-
-def minute(number: float, **fields: Any) -> dict[str, Any]:
-    """An event of an agent who is online and may have three chats, at a minute of the worked hour."""
-    return event(T0 + round(number * MINUTE), **{"state": 2, "maxConcurrentEng": 3, "agentGroupID": 7, "userProfileIDs": [5, 6], **fields})
-
-
-def worked_hour() -> list[dict[str, Any]]:
-    """Section 4: login and Online at 0, Away from 50, logout at 60; chats A 0–20, B 10–30, C 10–25, D 48–55."""
-    chats = ((0, 0), (0, 1), (10, 2), (10, 3), (20, 2), (25, 1), (30, 0), (48, 1))
-    begun = login(T0, maxConcurrentEng=-9, concurrentEng=0, agentGroupID=7, userProfileIDs=[5, 6])
-    away = (minute(50, state=4, concurrentEng=1), minute(55, state=4, concurrentEng=0))
-    return [begun, *(minute(at, concurrentEng=c) for at, c in chats), *away, logout(T0 + HOUR, maxConcurrentEng=-9)]
-
-
-def table(section: int, header: str) -> list[list[str]]:
-    """The cells of a table of the definitions, by the number of its section and the beginning of its first line."""
-    text = DOCS.split(f"\n## {section}. ")[1].split("\n## ")[0]
-    lines = text[text.index(f"| {header} |") :].split("\n\n")[0].splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if not line.startswith("|--")]
 
 
 # ── the worked hour ──
@@ -50,14 +29,10 @@ def table(section: int, header: str) -> list[list[str]]:
 def test_the_worked_hour_to_the_digit():
     """Every number of section 4 comes out as it stands there."""
     row = metrics(flat(Session(worked_hour())), start=T0, end=T0 + HOUR).row(0, named=True)
-    names, values = table(4, "login")
-    for name, text in zip(names, values, strict=True):
-        minutes = int(text.split()[0])
-        assert row[name if name == "chats_started" else f"{name}_ms"] == (minutes if name == "chats_started" else minutes * MINUTE)
+    assert {name: row[name] for name in numbers()} == numbers()
     names, values = table(4, "availability")
     for name, text in zip(names, values, strict=True):
-        above, below, shown = re.fullmatch(r"(\d+)/(\d+) = ([\d.]+)(?: %)?", text).groups()
-        assert row[name] == int(above) / int(below)
+        shown = re.fullmatch(r"\d+/\d+ = ([\d.]+)(?: %)?", text)[1]
         assert round(row[name] * (100 if "%" in text else 1), len(shown.partition(".")[2])) == float(shown)
 
 

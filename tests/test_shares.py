@@ -28,7 +28,7 @@ def frames(groups: list[list[int | None]]) -> list[pl.LazyFrame]:
 def test_shares_are_the_whole(tmp_path_factory: pytest.TempPathFactory, groups: list[list[int | None]], most: int):
     """Shares one after the other are all rows, by agent and otherwise in the order in which they came."""
     shares = Shares(frames(groups), SCHEMA, tmp_path_factory.mktemp("scratch"), most=most)
-    read = [rows.sort("agentID", maintain_order=True) for _, rows in shares]
+    read = [rows.sort("agentID", maintain_order=True) for rows in shares]
     whole = pl.concat([frame.collect() for frame in frames(groups)] or [pl.DataFrame(schema=SCHEMA)])
     assert len(read) == len(shares) >= 1
     assert pl.concat(read).equals(whole.sort("agentID", maintain_order=True))
@@ -41,11 +41,11 @@ def test_every_agent_is_in_one_share(tmp_path_factory: pytest.TempPathFactory, g
     """Also an agent that has no event: what is planned for it belongs somewhere."""
     shares = Shares(frames(groups), SCHEMA, tmp_path_factory.mktemp("scratch"), most=most)
     agents = pl.DataFrame({"agent": [None, *range(-5, 9)]}, schema={"agent": pl.Int64})
-    held = [agents.filter(share.holds("agent")).height for share, _ in shares]
+    held = [agents.filter(share.holds("agent")).height for share, _ in shares.items()]
     assert sum(held) == agents.height
 
 
 def test_shares_are_bounded(tmp_path: Path):
     """No share has more than it may, but where one agent has."""
     shares = Shares(frames([[1] * 3 + [2] * 3, [3] * 9, [4, 5, 6]]), SCHEMA, tmp_path, most=4)
-    assert [rows["agentID"].to_list() for _, rows in shares] == [[1] * 3, [2] * 3, [3] * 9, [4, 5, 6]]
+    assert [rows["agentID"].to_list() for rows in shares] == [[1] * 3, [2] * 3, [3] * 9, [4, 5, 6]]

@@ -23,7 +23,7 @@ from typing import TypeAlias
 import polars as pl
 
 from shiftlog import intervals as _intervals
-from shiftlog import lake
+from shiftlog import lake as _lake
 from shiftlog import metrics as _metrics
 from shiftlog import quality as _quality
 from shiftlog.catalog import accounts
@@ -51,11 +51,21 @@ def open(source: str | Path | Sequence[str | Path], *, account: str | None = Non
         Unusable: a data directory that cannot be read.
     """
     if not isinstance(source, str | Path):
-        return Archive(FilesSource([Path(file).expanduser() for file in source], account))
+        return files([Path(file).expanduser() for file in source], account=account)
     path = Path(source).expanduser()
-    if lake.is_lake(path):
-        return Archive(LakeSource(path, account))
-    return deployment(path, account=account) if path.is_dir() else Archive(FilesSource([path], account))
+    if _lake.is_lake(path):
+        return lake(path, account=account)
+    return deployment(path, account=account) if path.is_dir() else files([path], account=account)
+
+
+def files(paths: Sequence[Path], *, account: str | None = None) -> Archive:
+    """What is in published files; the errors are those of `open`."""
+    return Archive(FilesSource(paths, account))
+
+
+def lake(directory: Path, *, account: str | None = None) -> Archive:
+    """What is in a lake; the errors are those of `open`."""
+    return Archive(LakeSource(directory, account))
 
 
 def deployment(directory: Path, *, account: str | None = None) -> Archive:
@@ -108,27 +118,27 @@ class Archive:
         """Events of the window with their sessions, columns `sources.ROWS`: the wire's 14 fields, `agentSessionId`,
         `sessionStartTime`, `sessionEndTime` (epoch ms), `eventIndex`, and `eventId`, `receivedAt`, `repeats`, `revision`,
         `part` where the source has them, and `open`."""
-        return pl.concat([pl.LazyFrame(schema=ROWS), *self.event_batches(start=start, end=end, tz=tz, until=until)])
+        return pl.concat(self.event_batches(start=start, end=end, tz=tz, until=until))
 
     def event_batches(
         self, *, start: Time | None = None, end: Time | None = None, tz: str | None = None, until: str = "now"
     ) -> Iterator[pl.LazyFrame]:
-        """`events` in groups of bounded size, in no order; each session is whole in one."""
+        """`events` in groups of bounded size, at least one, in no order; each session is whole in one."""
         first, last = self.window(start, end, tz)
         inside = pl.lit(True)
         if first is not None:
             inside &= pl.col("timestamp") >= first
         if last is not None:
             inside &= pl.col("timestamp") < last
-        for rows in self.source.groups(first, last, self._now(until)):
+        yield pl.LazyFrame(schema=ROWS)
+        for rows in self.source.groups(first, last, self.now(until)):
             yield rows.filter(inside)
 
     def sessions(self, *, start: Time | None = None, end: Time | None = None, tz: str | None = None, until: str = "now") -> pl.LazyFrame:
         """One row a session that has events in the window: agentID, agentSessionId, sessionStartTime, sessionEndTime (null
         where no logout was seen), lastEvent (epoch ms), events (in the window), open, part."""
-        batches = (sessions_of(rows) for rows in self.event_batches(start=start, end=end, tz=tz, until=until))
-        found = pl.concat([sessions_of(pl.LazyFrame(schema=ROWS)), *batches])
-        return found.sort("agentID", "sessionStartTime", "agentSessionId")
+        batches = self.event_batches(start=start, end=end, tz=tz, until=until)
+        return pl.concat(sessions_of(rows) for rows in batches).sort("agentID", "sessionStartTime", "agentSessionId")
 
     def intervals(
         self,
@@ -153,9 +163,9 @@ class Archive:
     ) -> Iterator[pl.DataFrame]:
         """`intervals` share by share, at least one; in order of agent and time throughout."""
         first, last = self.window(start, end, tz)
-        now = self._now(until)
-        with self._shares(first, last, now, agents) as shares:
-            for _, rows in shares:
+        now = self.now(until)
+        with self.shares(first, last, now, agents) as shares:
+            for rows in shares:
                 yield _intervals.intervals(rows, start=first, end=last, now=now, timeout=self.source.timeout)
 
     def metrics(
@@ -198,9 +208,9 @@ class Archive:
         """
         zone = self.zone(tz)
         first, last = self.window(start, end, tz)
-        now, timeout = self._now(until), self.source.timeout
+        now, timeout = self.now(until), self.source.timeout
         plan = self.source.schedule(first, last) if schedule is None else schedule
-        with self._shares(first, last, now) as shares:
+        with self.shares(first, last, now) as shares:
             if len(shares) > 1 or most is not None:
                 first, last = _common_window(shares, every, (first, last), zone, now, timeout)
             if most is not None:
@@ -217,7 +227,7 @@ class Archive:
                     timeout=timeout,
                     schedule=None if plan is None else plan.filter(share.holds("agent_id")),
                 )
-                for share, rows in shares
+                for share, rows in shares.items()
             )
             yield from map(_metrics.ratios, sums if by == "agent" else [_metrics.added(sums)])
 
@@ -226,11 +236,11 @@ class Archive:
     ) -> tuple[pl.DataFrame, _quality.Summary]:
         """What is doubtful in the window: findings (columns `quality.FINDINGS`), and their counts and shares."""
         first, last = self.window(start, end, tz)
-        now, timeout = self._now(until), self.source.timeout
+        now, timeout = self.now(until), self.source.timeout
         ask = partial(_quality.findings, start=first, end=last, now=now, timeout=timeout, grace=self.source.grace)
         count = partial(_quality.summary, start=first, end=last, now=now, timeout=timeout, grace=self.source.grace)
-        with self._shares(first, last, now) as shares:
-            both = [(ask(rows), count(rows)) for _, rows in shares]
+        with self.shares(first, last, now) as shares:
+            both = [(ask(rows), count(rows)) for rows in shares]
         found = pl.concat(findings for findings, _ in both)
         return found.sort("timestamp", "agent_id", "agentSessionId", "eventIndex", "code"), reduce(add, (summary for _, summary in both))
 
@@ -238,19 +248,32 @@ class Archive:
         self, *, start: Time | None = None, end: Time | None = None, tz: str | None = None, until: str = "now"
     ) -> dict[tuple[str, int], str]:
         """What (kind, id) are called, kind being agent, group or profile: as it was imported for the window's end, and where
-        an agent's name was not, the last nickname in its sessions."""
+        an agent's name was not, the last nickname (user or login name) in its sessions."""
         first, last = self.window(start, end, tz)
         found: dict[int, tuple[int, str]] = {}
-        for rows in self.source.groups(first, last, self._now(until)):
+        for rows in self.source.groups(first, last, self.now(until)):
             for agent, at, nickname in _nicknames(rows).rows():
                 found[agent] = max((at, nickname), found.get(agent, (at, nickname)))
         return {("agent", agent): nickname for agent, (_, nickname) in found.items()} | self.source.names(last)
 
+    def extent(self, *, start: Time | None = None, end: Time | None = None, tz: str | None = None, until: str = "now") -> Window:
+        """The window; where it is left open, as far as the data goes; None where there is no data."""
+        first, last = self.window(start, end, tz)
+        now = self.now(until)
+        if first is not None and last is not None:
+            return first, last
+        with self.shares(first, last, now) as shares:
+            return _common_window(shares, "all", (first, last), self.zone(tz), now, self.source.timeout)
+
     # ── what the questions are made of ──
 
     def zone(self, tz: str | None) -> str:
-        """The zone that is asked for, whose default is the source's."""
-        return self.source.zone if tz is None else tz
+        """The zone that is asked for, whose default is the source's.
+
+        Raises:
+            Invalid: no such zone.
+        """
+        return _intervals.check_zone(self.source.zone if tz is None else tz).key
 
     def window(self, start: Time | None, end: Time | None, tz: str | None) -> Window:
         """The window in epoch ms.
@@ -264,13 +287,16 @@ class Archive:
             raise Invalid(f"the window is empty: it ends at {iso(last, zone)}, and starts at {iso(first, zone)}")
         return first, last
 
-    def _now(self, until: str) -> int | None:
+    def now(self, until: str) -> int | None:
+        """The instant by which open sessions are counted (epoch ms); None where they are left out."""
         if until not in UNTIL:
             raise Invalid(f"until {until!r} is not known; allowed: {', '.join(UNTIL)}")
         return self.source.now() if until == "now" else None
 
     @contextmanager
-    def _shares(self, start: int | None, end: int | None, now: int | None, agents: Sequence[int] | None = None) -> Iterator[Shares]:
+    def shares(self, start: int | None, end: int | None, now: int | None, agents: Sequence[int] | None = None) -> Iterator[Shares]:
+        """Whole sessions that may meet a `window`, as they stand `now`, in shares of the agents (columns `sources.ROWS`); until
+        the block ends."""
         groups = self.source.groups(start, end, now)
         wanted = groups if agents is None else (rows.filter(pl.col("agentID").is_in(agents)) for rows in groups)
         with tempfile.TemporaryDirectory(prefix="shiftlog-") as scratch:
@@ -288,10 +314,10 @@ def sessions_of(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _nicknames(rows: pl.LazyFrame) -> pl.DataFrame:
-    """The agents' last nicknames: agentID, timestamp, agentNickname."""
-    named = rows.filter(pl.col("agentNickname").str.len_bytes() > 0, pl.col("agentID").is_not_null(), pl.col("timestamp").is_not_null())
-    latest = pl.col("agentNickname").sort_by("timestamp").last()
-    return named.group_by("agentID").agg(pl.col("timestamp").max(), latest).collect()
+    """What the agents call themselves last: agentID, timestamp, name."""
+    given = pl.coalesce(pl.col("agentNickname", "agentUsername", "agentLoginname").replace("", None)).alias("name")
+    called = rows.select("agentID", "timestamp", given).drop_nulls()
+    return called.group_by("agentID").agg(pl.col("timestamp").max(), pl.col("name").sort_by("timestamp", "name").last()).collect()
 
 
 def _common_window(shares: Shares, every: str, window: Window, tz: str, now: int | None, timeout: int) -> Window:
@@ -299,7 +325,7 @@ def _common_window(shares: Shares, every: str, window: Window, tz: str, now: int
     start, end = window
     if start is not None and end is not None:
         return window
-    found = [span for _, rows in shares if (span := _intervals.extent(rows, now=now, timeout=timeout)) is not None]
+    found = [span for rows in shares if (span := _intervals.extent(rows, now=now, timeout=timeout)) is not None]
     first = min((low for low, _ in found), default=None) if start is None else start
     last = max((high for _, high in found), default=None) if end is None else end
     if first is None or last is None or last <= first:

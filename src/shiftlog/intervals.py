@@ -222,7 +222,7 @@ def buckets(every: str, start: int, end: int, tz: str = "UTC") -> Buckets:
         TooLarge: more than `MOST_BUCKETS`.
     """
     check_every(every)
-    known = _zone(tz)
+    known = check_zone(tz)
     if end <= start:
         raise Invalid(
             f"the window begins at {start} and ends at {end} (epoch ms), so nothing lies in it; its end must come after its start"
@@ -270,7 +270,12 @@ def split(frame: pl.DataFrame, into: Buckets) -> pl.DataFrame:
     return pl.concat([numbered.filter(whole), pieces]).drop("_last")
 
 
-def _zone(tz: str) -> ZoneInfo:
+def check_zone(tz: str) -> ZoneInfo:
+    """The time zone of this name, if Polars knows it too.
+
+    Raises:
+        Invalid: there is none.
+    """
     known = zone(tz)
     try:
         pl.Series([0], dtype=pl.Int64).cast(pl.Datetime("ms")).dt.replace_time_zone(tz)

@@ -207,7 +207,7 @@ def measures(
         Invalid: an unknown `every`, `by` or `tz`, or an empty window.
         TooLarge: too many buckets.
     """
-    _check_by(by)
+    check_by(by)
     opened = steps(flat, now=now, timeout=timeout, keep=_KEPT[by])
     into = _buckets(opened, every, start, end, tz)
     if into is None:
@@ -236,9 +236,15 @@ def ratios(sums: pl.DataFrame) -> pl.DataFrame:
     return sums.with_columns(term.alias(name) for name, term in _TERMS.items())
 
 
-def _check_by(by: str) -> None:
+def check_by(by: str) -> str:
+    """The key's name itself, if rows can be asked for by it.
+
+    Raises:
+        Invalid: they cannot.
+    """
     if by not in KEYS:
         raise Invalid(f"rows by {by!r} are not known; allowed: {', '.join(KEYS)}")
+    return by
 
 
 def _buckets(opened: pl.DataFrame, every: str, start: int | None, end: int | None, tz: str) -> Buckets | None:

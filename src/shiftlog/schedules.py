@@ -58,6 +58,20 @@ def read(text: str, *, name: str, tz: str) -> list[Planned]:
     return [row for row, _ in rows]
 
 
+def check_within(plan: Sequence[Planned], start: int, end: int, *, tz: str) -> None:
+    """Return if all rows lie in the window [start, end).
+
+    Raises:
+        Invalid: one does not.
+    """
+    for row in plan:
+        if row.start < start or row.end > end:
+            raise Invalid(
+                f"agent {row.agent_id} is planned from {iso(row.start, tz)} to {iso(row.end, tz)}, "
+                f"which does not lie between {iso(start, tz)} and {iso(end, tz)}"
+            )
+
+
 def _column(field: str) -> str:
     plain = field.strip().lower().replace(" ", "_")
     return _ALIASES.get(plain, plain)

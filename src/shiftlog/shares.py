@@ -28,9 +28,10 @@ class Share:
 
 
 class Shares:
-    """Flat frames with the agents of each share, each agent whole in one; in order of agents, from share to share.
+    """Flat frames of the agents' shares, each agent whole in one; in order of agents, from share to share.
 
-    `most` events are in a share, unless one agent has more. Rows of a session stay adjacent and in order.
+    `most` events are in a share, unless one agent has more. Rows of a session stay adjacent and in order. They may be gone
+    through more than once, as long as `scratch` is there.
     """
 
     def __init__(self, groups: Iterable[pl.LazyFrame], schema: dict[str, pl.DataType], scratch: Path, *, most: int) -> None:
@@ -49,7 +50,11 @@ class Shares:
     def __len__(self) -> int:
         return len(self._shares)
 
-    def __iter__(self) -> Iterator[tuple[Share, pl.DataFrame]]:
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        return (rows for _, rows in self.items())
+
+    def items(self) -> Iterator[tuple[Share, pl.DataFrame]]:
+        """Each share with its frame."""
         for share in self._shares:
             yield share, self._whole if self._whole is not None else self._read(share)
 

@@ -45,11 +45,24 @@ _SCOPE = pl.col("part").str.extract(r"^Agent\.(\d+)\.").cast(pl.Int64).alias("sc
 class Source(Protocol):
     """What can be asked of a place that holds sessions."""
 
-    label: str
-    account: str
-    zone: str
-    timeout: int
-    grace: int
+    @property
+    def label(self) -> str:
+        """What it is called in captions and messages."""
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def zone(self) -> str:
+        """The time zone where none is asked for."""
+
+    @property
+    def timeout(self) -> int:
+        """How long after its last event an open session ends (ms)."""
+
+    @property
+    def grace(self) -> int:
+        """How long after its end an hour is published (ms)."""
 
     @property
     def watermark(self) -> int | None:
@@ -206,6 +219,8 @@ class FilesSource:
 
     def __init__(self, files: Sequence[Path], account: str | None) -> None:
         for file in files:
+            if file.is_dir():
+                raise Invalid(f"{file} is a directory; files are expected, and data directories and lakes are named as such")
             if not file.is_file():
                 raise Missing(f"there is no file {file}")
         self._files, self._kept = files, dict[Path, pl.DataFrame]()

@@ -10,27 +10,30 @@ import typer
 
 from shiftlog.errors import Damaged, Denied, Invalid, Missing, ShiftlogError
 
-app = typer.Typer(
-    name="shiftlog",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Agent activity of contact centres: events in, immutable hourly files out, and numbers that anyone can reproduce.",
-    epilog="A first look: `shiftlog keys create --data DIR --account A`, then `shiftlog serve --data DIR`.",
-)
+
+def command() -> typer.Typer:
+    """The command with all its parts."""
+    from shiftlog.cli import analyse, convert, operate, pull, schedule
+
+    app = typer.Typer(
+        name="shiftlog",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        help="Agent activity of contact centres: events in, immutable hourly files out, and numbers that anyone can reproduce.",
+        epilog="A first look: `shiftlog keys create --data DIR --account A`, then `shiftlog serve --data DIR`.",
+    )
+    for subject in (operate, pull, analyse, schedule, convert):
+        subject.register(app)
+    return app
 
 
 def main() -> None:
     """Run the command line, and end with its exit code."""
-    from shiftlog.cli import convert, operate, pull
-
-    operate.register(app)
-    pull.register(app)
-    convert.register(app)
     _log_to_stderr()
     try:
-        app()
+        command()()
     except ShiftlogError as error:
         sys.stderr.write(f"shiftlog: {error}\n")
         sys.exit(2 if isinstance(error, Invalid | Missing | Denied) and not isinstance(error, Damaged) else 1)

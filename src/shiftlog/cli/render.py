@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import msgspec
 
@@ -48,6 +48,11 @@ def one(item: dict[str, Any], format_: Format) -> None:
         _table([{"field": name, "value": value} for name, value in item.items()])
 
 
+def document(value: dict[str, Any], target: BinaryIO) -> None:
+    """Write one JSON document."""
+    target.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
 def line(text: str) -> None:
     """One line of data."""
     sys.stdout.write(text + "\n")
@@ -68,19 +73,25 @@ def _csv(items: Sequence[dict[str, Any]]) -> None:
 
 
 def _table(items: Sequence[dict[str, Any]]) -> None:
+    right = {name for name, value in items[0].items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    columns([(name, name in right) for name in items[0]], ([_plain(value) for value in item.values()] for item in items))
+
+
+def columns(headers: Sequence[tuple[str, bool]], lines: Iterable[Sequence[str]], target: TextIO | None = None) -> None:
+    """A table for people: headers and whether their column is flush right, and the lines' cells."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    file = sys.stdout if target is None else target
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name, value in items[0].items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
-    for item in items:
-        table.add_row(*(Text(_plain(value)) for value in item.values()))
+    for name, right in headers:
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for cells in lines:
+        table.add_row(*map(Text, cells))
     # Into a pipe a table keeps its full width: nobody wants it folded at a terminal that is not there.
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(table)
+    Console(file=file, width=None if file.isatty() else 400).print(table)
 
 
 def _plain(value: Any) -> str:
@@ -118,14 +129,63 @@ def _flat(data: pl.DataFrame) -> pl.DataFrame:
     return data.with_columns(joined)
 
 
+class AnswerFormat(StrEnum):
+    """What an answer is printed or written as."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def batches(found: Iterable[pl.DataFrame], format_: AnswerFormat, target: BinaryIO) -> None:
+    """Write batches of rows, at least one, as CSV, a JSON array or Parquet; in the first two, instants are ISO 8601 text."""
+    from shiftlog import reports
+
+    if format_ is AnswerFormat.PARQUET:
+        _parquet(found, target)
+    elif format_ is AnswerFormat.CSV:
+        for number, rows_ in enumerate(found):
+            _flat(reports.text(rows_)).write_csv(target, include_header=number == 0)
+    else:
+        _json(found, target)
+
+
+def _json(found: Iterable[pl.DataFrame], target: BinaryIO) -> None:
+    from shiftlog import reports
+
+    before = b"[\n"
+    for rows_ in found:
+        if not rows_.is_empty():
+            # A line is a row: within JSON text there is no line break.
+            target.write(before + reports.text(rows_).write_ndjson().strip().replace("\n", ",\n").encode())
+            before = b",\n"
+    target.write(b"[]\n" if before == b"[\n" else b"\n]\n")
+
+
+def _parquet(found: Iterable[pl.DataFrame], target: BinaryIO) -> None:
+    from polars import CompatLevel
+    from pyarrow import parquet
+
+    writer = None
+    for rows_ in found:
+        table = rows_.to_arrow(compat_level=CompatLevel.oldest())
+        writer = writer or parquet.ParquetWriter(target, table.schema, compression="zstd")
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
 @contextmanager
-def output(path: Path | None) -> Iterator[BinaryIO]:
-    """Where binary data goes: standard output, or a file that appears whole or not at all.
+def output(path: Path | None, *, text: bool = True) -> Iterator[BinaryIO]:
+    """Where data goes: standard output, or a file that appears whole or not at all.
 
     Raises:
-        Invalid: the file cannot be written.
+        Invalid: the file cannot be written, or what is no text would go to a terminal.
     """
     if path is None or str(path) == "-":
+        if not text and sys.stdout.isatty():
+            raise Invalid("this format is not for a terminal; give it a file with -o, or a pipe")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
