@@ -17,9 +17,10 @@ def sample(call: Caller, name: str, **labels: str) -> float | None:
 
 
 def test_alive_and_ready_need_no_key(call: Caller):
-    """A load balancer has none."""
+    """A load balancer has none, and asks for all kinds of media types."""
     anyone = call.without_key()
-    assert [anyone.get(path).json() for path in ("/healthz", "/readyz")] == [{"status": "alive"}, {"status": "ready"}]
+    answers = [anyone.get(path, Accept="text/html") for path in ("/healthz", "/readyz")]
+    assert [answer.json() for answer in answers] == [{"status": "alive"}, {"status": "ready"}]
 
 
 def test_a_store_that_does_not_answer_is_not_ready(house: House, call: Caller, monkeypatch: pytest.MonkeyPatch):

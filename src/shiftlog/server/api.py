@@ -98,7 +98,8 @@ async def manifest(request: Request, account: Reading, after: After = 0, limit: 
     page = await services.threads.read(_page, services.house, account, after, limit or most)
     headers = {}
     if page.more:
-        headers = parameters.next_link(services.base_url(request.scope), request, after=page.parts[-1].seq, limit=limit or most)
+        here = f"{services.base_url(request.scope)}/api/v1/accounts/{account}/manifest"
+        headers = parameters.next_link(here, request, after=page.parts[-1].seq, limit=limit or most)
     described = shapes.Manifest(account, page.watermark, [_described(part) for part in page.parts], _gaps(page.scopes, page.watermark))
     return formats.respond(request, described, headers=headers)
 

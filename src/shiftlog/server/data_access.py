@@ -103,7 +103,7 @@ async def list_files(
         return problems.respond(request, NoFiles(f"No Available Files: nothing of account {account} was generated in the range"), headers)
     if found.more:
         last = found.parts[-1]
-        headers |= parameters.next_link(services.base_url(request.scope), request, cursor=parameters.cursor(last.generated, last.seq))
+        headers |= parameters.next_link(here, request, cursor=parameters.cursor(last.generated, last.seq))
     return formats.respond(request, _listed(account, here, found), offered=formats.BOTH, headers=headers)
 
 

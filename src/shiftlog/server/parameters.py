@@ -92,7 +92,7 @@ def after(text: str | None) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def next_link(base: str, request: Request, **changes: object) -> dict[str, str]:
-    """The header that leads to the next page: this request's URL with some parameters changed."""
+def next_link(url: str, request: Request, **changes: object) -> dict[str, str]:
+    """The header that leads to the next page of `url`: the request's parameters with some changed."""
     query = urlencode({**request.query_params, **{name: str(value) for name, value in changes.items()}})
-    return {"Link": f'<{base}{request.url.path}?{query}>; rel="next"'}
+    return {"Link": f'<{url}?{query}>; rel="next"'}

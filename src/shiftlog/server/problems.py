@@ -100,7 +100,7 @@ def _refused(request: Request, error: HTTPException) -> str:
     """The message of what HTTP refuses; Starlette's own say no more than the status does."""
     if error.detail != HTTPStatus(error.status_code).phrase:
         return str(error.detail)
-    path = request.url.path[:200]
+    path = request.scope["path"][:200]
     if error.status_code == 405:
         allowed = _allowed(error) or "none"
         return f"found the method {request.scope.get('shiftlog.method', request.method)[:20]} for {path}; allowed: {allowed}"

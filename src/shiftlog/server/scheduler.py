@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 
@@ -47,26 +48,29 @@ class Scheduler:
 
     def start(self) -> None:
         self._stopped.clear()
-        self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
+        self._resources = ExitStack()
+        worker = self._resources.enter_context(Worker(self._house))
+        pool = self._resources.enter_context(ThreadPoolExecutor(_AT_ONCE, "publish"))
+        self._thread = threading.Thread(target=self._work, args=(worker, pool), name="scheduler", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Let the runs under way finish, and begin no other."""
         self._stopped.set()
         self._thread.join()
+        self._resources.close()
 
-    def _work(self) -> None:
-        with Worker(self._house) as worker, ThreadPoolExecutor(_AT_ONCE, "publish") as pool:
-            for tick in count(1):
-                if self._stopped.wait(_TICK):
-                    break
-                if self._publishing:
-                    _attempt("schedule", lambda: self._begin(worker, pool))
-                if tick % _MINUTE == 0:
-                    pool.submit(_attempt, "expire", self._expire)
-                if tick % _HOUR == _MINUTE:
-                    pool.submit(_attempt, "sweep", lambda: retention.sweep(self._house))
-            pool.shutdown(cancel_futures=True)
+    def _work(self, worker: Worker, pool: ThreadPoolExecutor) -> None:
+        for tick in count(1):
+            if self._stopped.wait(_TICK):
+                break
+            if self._publishing:
+                _attempt("schedule", lambda: self._begin(worker, pool))
+            if tick % _MINUTE == 0:
+                pool.submit(_attempt, "expire", self._expire)
+            if tick % _HOUR == _MINUTE:
+                pool.submit(_attempt, "sweep", lambda: retention.sweep(self._house))
+        pool.shutdown(cancel_futures=True)
 
     def _begin(self, worker: Worker, pool: ThreadPoolExecutor) -> None:
         now = time.monotonic()
