@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from shiftlog.catalog import Catalog, trail
 from shiftlog.catalog.trail import Entry, Nonce
-from shiftlog.errors import Later, ShiftlogError
+from shiftlog.group import Committer
 
 _GROUP = 1_000  # at most so many are committed together: bounds how long the catalog's write lock is held
 
@@ -19,6 +17,7 @@ class _Line:
     nonce: Nonce | None
     entry: Entry | None
     answer: Future[bool] = field(default_factory=Future)
+    weight: int = 1
 
 
 class Ledger:
@@ -26,9 +25,7 @@ class Ledger:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._queue: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
-        self._thread.start()
+        self._committer = Committer[_Line]("ledger", self._commit, limit=_GROUP)
 
     def use(self, nonce: Nonce) -> Future[bool]:
         """Take a nonce; the future says whether it is its first use. It raises Later where the catalog does not answer."""
@@ -40,36 +37,11 @@ class Ledger:
 
     def close(self) -> None:
         """Commit what was submitted, and stop."""
-        self._queue.put(None)
-        self._thread.join()
+        self._committer.close()
 
     def _submit(self, line: _Line) -> Future[bool]:
-        self._queue.put(line)
+        self._committer.submit(line)
         return line.answer
-
-    def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group, last = self._queued(first)
-            try:
-                self._commit(group)
-            except Exception as error:  # whatever it is, every request gets an answer, and the next group its turn
-                later = error if isinstance(error, ShiftlogError) else Later(f"the request could not be recorded: {error}")
-                for line in group:
-                    line.answer.set_exception(later)
-            if last:
-                return
-
-    def _queued(self, first: _Line) -> tuple[list[_Line], bool]:
-        group = [first]
-        while len(group) < _GROUP:
-            try:
-                line = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if line is None:
-                return group, True
-            group.append(line)
-        return group, False
 
     def _commit(self, group: list[_Line]) -> None:
         nonces = [line.nonce for line in group if line.nonce is not None]
