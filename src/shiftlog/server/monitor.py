@@ -26,7 +26,6 @@ class Monitor:
     """The numbers of one server process."""
 
     def __init__(self, house: House) -> None:
-        self._house = house
         self.registry = CollectorRegistry()
         self._requests = Counter("shiftlog_requests", "Requests, by route and status.", ["route", "status"], registry=self.registry)
         self._seconds = Histogram(

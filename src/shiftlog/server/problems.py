@@ -73,12 +73,8 @@ def of(error: Exception) -> Branch:
 
 def respond(request: Request, error: Exception, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a request that ended in an error, in JSON, or in XML where that is preferred."""
-    branch = of(error)
-    if branch is FAULT:
-        log.error("request.failed", id=request.scope.get("shiftlog.id"), exc_info=error)
+    branch, message = explained(request, error)
     media = formats.choose(formats.accepted(request), formats.BOTH) or formats.JSON
-    # Text that a request brought can hold what UTF-8 cannot.
-    message = _message(request, error, branch).encode("utf-8", "replace").decode()
     now = time.time_ns() // 1_000_000
     document = shapes.Error(shapes.Problem(iso(now), message, branch.code))
     response = Response(formats.render(document, media), branch.status, {**_headers(request, error), **(headers or {})}, media)
@@ -86,6 +82,15 @@ def respond(request: Request, error: Exception, headers: Mapping[str, str] | Non
         for challenge in CHALLENGES:
             response.headers.append("WWW-Authenticate", challenge)
     return response
+
+
+def explained(request: Request, error: Exception) -> tuple[Branch, str]:
+    """What an error is over HTTP, and its message; faults of the server are logged."""
+    branch = of(error)
+    if branch is FAULT:
+        log.error("request.failed", id=request.scope.get("shiftlog.id"), exc_info=error)
+    # Text that a request brought can hold what UTF-8 cannot.
+    return branch, _message(request, error, branch).encode("utf-8", "replace").decode()
 
 
 def _message(request: Request, error: Exception, branch: Branch) -> str:

@@ -22,6 +22,7 @@ from shiftlog.server.pages import words
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN = range(0, 7_258_118_400_000)  # the years 1970 to 2199
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class View:
             start = midnight(now if not asked.get("to") else _instant("to", asked["to"], tz) - 1, tz)
         end = _instant("to", asked["to"], tz) if asked.get("to") else days_after(start, 1, tz)
         if end <= start:
-            raise Invalid(f"the window is empty: it ends at {words.moment(end, tz)}, and starts at {words.moment(start, tz)}; choose a later end")
+            raise Invalid(
+                f"the window is empty: it ends at {words.moment(end, tz)}, and starts at {words.moment(start, tz)}; choose a later end"
+            )
         return cls(account, start, end, tz, whole("group", asked["group"]) if asked.get("group") else None)
 
     def query(self, **more: object) -> str:
@@ -119,9 +122,12 @@ def wall(instant: int, tz: str) -> str:
 
 def _instant(name: str, text: str, tz: str) -> int:
     try:
-        return parse(text, tz)
-    except (Invalid, OverflowError) as error:
+        instant = parse(text, tz)
+    except Invalid as error:
         raise Invalid(f"{name}: {error}") from None
+    if instant not in _SHOWN:
+        raise Invalid(f"{name}: found {text[:60]!r}; the years 1970 to 2199 can be shown")
+    return instant
 
 
 def _local(instant: int, tz: str) -> datetime:

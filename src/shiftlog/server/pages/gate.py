@@ -1,0 +1,240 @@
+"""The gate: who looks at a page, and may they; and what a visitor gets when something is wrong, which is a page as well."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from shiftlog.catalog import accounts, publishing
+from shiftlog.catalog.keys import Key
+from shiftlog.errors import Forbidden, Invalid, TooLarge, Unauthorized
+from shiftlog.hours import HOUR
+from shiftlog.house import House
+from shiftlog.server import problems
+from shiftlog.server.pages import cookies, frame
+from shiftlog.server.pages.cookies import Ticket
+from shiftlog.server.pages.look import Look, Looks
+from shiftlog.server.pages.streams import Streams
+from shiftlog.server.pages.view import View
+from shiftlog.server.services import Services
+
+_FORM_BYTES = 16 * 1024
+_LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,4000}")
+_LATE = 2 * HOUR  # a watermark further behind than this, and the grace, is something to say
+
+
+class Desk:
+    """What the pages of one server share: the looks that are kept, the open streams, and who has signed out."""
+
+    def __init__(self, services: Services) -> None:
+        house = services.house
+        self.looks, self.streams = Looks(house), Streams(house.settings.live_views)
+        self.secret = house.vault.derived("pages")
+        self._ended: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, request: Request) -> Desk:
+        found: Desk = request.app.state.desk
+        return found
+
+    def end(self, ticket: Ticket, now: int) -> None:
+        """A sign-in is over, though its cookie may still be somewhere."""
+        self._ended = {nonce: expires for nonce, expires in self._ended.items() if expires > now} | {ticket.nonce: ticket.expires}
+
+    def ticket(self, request: Request, now: int) -> Ticket | None:
+        """The sign-in that the request's cookie shows, if it is one that still holds."""
+        found = cookies.read(request.cookies.get(cookies.SESSION, ""), self.secret, now)
+        return None if found is None or found.nonce in self._ended else found
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where an account stands; times are epoch ms."""
+
+    now: int
+    zone: str
+    watermark: int | None
+    landed: int
+    grace: int
+
+    @classmethod
+    def read(cls, house: House, account: str) -> Situation:
+        with house.catalog.read() as conn:
+            state = publishing.state(conn, account)
+            zone = accounts.get(conn, account).time_zone
+            return cls(house.catalog.now(conn), zone, state.watermark, state.landed, house.settings.grace)
+
+    @property
+    def lag(self) -> int | None:
+        return None if self.watermark is None else self.now - self.watermark
+
+    @property
+    def late(self) -> bool:
+        """Whether publishing is hours behind."""
+        return self.lag is not None and self.lag > _LATE + self.grace
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Someone who is signed in, and the account that this request is about: the key's own."""
+
+    request: Request
+    services: Services
+    desk: Desk
+    key: Key
+    ticket: Ticket
+    situation: Situation
+
+    @property
+    def account(self) -> str:
+        return self.key.account
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The query's parameters; of one that is there twice, the last."""
+        return dict(self.request.query_params)
+
+    @property
+    def form_token(self) -> str:
+        return cookies.form_token(self.ticket, self.desk.secret)
+
+    def view(self) -> View:
+        """The view that the query asks for.
+
+        Raises:
+            Invalid: it is none.
+        """
+        return View.parse(self.asked, self.account, self.situation.zone, self.situation.now)
+
+    async def look(self, view: View, agent: int | None = None) -> Look:
+        """The numbers of a view.
+
+        Raises:
+            TooLarge: it holds more than pages show.
+        """
+        return await self.services.threads.fold(self.desk.looks.at, view, agent)
+
+    async def page(self, template: str, **context: Any) -> Response:
+        """A page for this visitor; made beside the event loop, since a long table takes its time."""
+        return await self.services.threads.read(lambda: frame.page(self.request, template, visitor=self, **context))
+
+
+# ── who it is ──
+
+
+async def visitor(request: Request) -> Visitor:
+    """A dependency: who is signed in.
+
+    Raises:
+        Unauthorized: nobody, or not any more.
+        Forbidden: the key may not read.
+        Missing: the URL is about another account, which looks as one that is not there.
+    """
+    services, desk = Services.of(request), Desk.of(request)
+    ticket = desk.ticket(request, services.house.catalog.now())
+    if ticket is None:
+        raise Unauthorized("you are not signed in, or not any more")
+    key = await services.keyring.signed_in(ticket.key_id)
+    visit = request.scope["shiftlog.visit"]
+    visit.key = key
+    visit.allow(request.query_params.get("account") or key.account, "read")
+    situation = await services.threads.read(Situation.read, services.house, key.account)
+    return Visitor(request, services, desk, key, ticket, situation)
+
+
+Visiting = Annotated[Visitor, Depends(visitor)]
+
+
+async def form(request: Request) -> dict[str, str]:
+    """A dependency: the fields of a form that was sent from one of our own pages.
+
+    Raises:
+        Forbidden: another site sent it, or it does not carry the token of this sign-in.
+        Invalid: it is no form; TooLarge: it is too long.
+    """
+    _check_site(request)
+    if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+        raise Invalid("a form is expected, as application/x-www-form-urlencoded")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _FORM_BYTES:
+            raise TooLarge(f"the form has more than {_FORM_BYTES} bytes, which are allowed")
+    fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    desk = Desk.of(request)
+    ticket = desk.ticket(request, Services.of(request).house.catalog.now())
+    # The form that begins a sign-in has no sign-in yet whose token it could carry.
+    if request.url.path != "/sign-in" and ticket and not cookies.is_form_token(fields.get("form_token", ""), ticket, desk.secret):
+        raise Forbidden("the form is not of this sign-in; go back, reload the page, and send it again")
+    return fields
+
+
+Form = Annotated[dict[str, str], Depends(form)]
+
+
+def _check_site(request: Request) -> None:
+    """Browsers say where a request comes from; programs that do not are nobody's browser (MDN: Sec-Fetch-Site, Origin)."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    foreign = site not in (None, "same-origin", "none") or (site is None and origin and urlsplit(origin).netloc != request.headers.get("host"))
+    if foreign:
+        raise Forbidden("the form was sent from another site; open this page here and send it again")
+
+
+def local(path: str | None) -> str | None:
+    """The path on this server that someone is to be led to, if it is one."""
+    return path if path and _LOCAL.fullmatch(path) else None
+
+
+# ── what is wrong, as a page ──
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages; who is not signed in is led to where one signs in."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except Unauthorized as error:
+                return sign_in_first(request, error)
+            except Exception as error:  # whatever it is, a visitor gets a page; of a fault, the log has where it came from
+                return problem(request, error)
+
+        return handle
+
+
+def sign_in_first(request: Request, error: Unauthorized) -> Response:
+    """Where to go for who is not signed in."""
+    had = request.cookies.get(cookies.SESSION)
+    if not had and request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET":
+        # A link on another site: the cookie is not sent along with it, but it is with the next request, from here.
+        return frame.page(request, "again.html")
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    asked = {"next": target if request.method == "GET" else None, "why": "ended" if had else None}
+    query = urlencode({name: value for name, value in asked.items() if value}, quote_via=quote)
+    response = RedirectResponse(f"/sign-in?{query}" if query else "/sign-in", 303, {"Cache-Control": "no-store"})
+    if had:
+        response.delete_cookie(cookies.SESSION, path="/")
+    return response
+
+
+def problem(request: Request, error: Exception) -> Response:
+    """The page for an error: what was found, what is allowed, and what to do next."""
+    branch, message = problems.explained(request, error)
+    return frame.page(request, "error.html", branch.status, message=message, branch=branch)
+
+
+async def not_here(request: Request, error: Exception) -> Response:
+    """The answer of paths that nothing serves: a page for a browser, the one shape of errors for all else."""
+    wants_page = request.scope.get("shiftlog.visit") and "text/html" in request.headers.get("accept", "")
+    return problem(request, error) if wants_page else problems.respond(request, error)
