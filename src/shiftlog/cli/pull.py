@@ -63,7 +63,7 @@ def pull(
                 _show(summary, format_)
             if not watch:
                 break
-            time.sleep((next_look(_now()) - _now()) / 1000 if summary is not None and not summary.failed else 60)
+            _sleep((next_look(_now()) - _now()) / 1000 if summary is not None and not summary.failed else 60)
     if summary is not None and summary.failed:
         raise typer.Exit(1)
 
@@ -149,6 +149,10 @@ def verify(
     if wrong:
         render.note("shiftlog pull --repair fetches again what can be had")
         raise typer.Exit(1)
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _now() -> int:
