@@ -1,6 +1,6 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup run test soak check bench help
+.PHONY: setup run test soak check bench samples help
 
 setup: ## make or update .venv; silent when nothing changed (PYTHON=python3.12 chooses the interpreter)
 	@scripts/setup.sh
@@ -22,5 +22,8 @@ check: setup ## format, lint, check types
 bench: setup ## measure (ONLY=name for one)
 	@.venv/bin/python bench/run.py $(ONLY)
 
+samples: setup ## draw the pictures of the documentation again (docs/images)
+	@.venv/bin/python scripts/samples.py
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
