@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from shiftlog.catalog import tables
+from shiftlog.events import INT64_MAX
 from shiftlog.names import PartName
 
 _T, _A = tables.parts, tables.accounts
@@ -86,7 +87,7 @@ def listing(
         query = query.where(_T.c.scope_start >= scope_from)
     if scope_to is not None:
         query = query.where(_T.c.scope_start < scope_to)
-    found = [Part(*row) for row in conn.execute(query if limit is None else query.limit(limit + 1))]
+    found = [Part(*row) for row in conn.execute(query if limit is None else query.limit(min(limit + 1, INT64_MAX)))]
     more = limit is not None and len(found) > limit
     return Listing(found[:limit], covered, more)
 
