@@ -162,6 +162,12 @@ def text(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(name).dt.to_string(ISO if zone else ISO.removesuffix("%:z")) for name, zone in times.items())
 
 
+def flat(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the JSON text of their lists, which CSV has no other way to write."""
+    lists = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.List)]
+    return rows.with_columns(pl.format("[{}]", pl.col(name).cast(pl.List(pl.String)).list.join(",")).alias(name) for name in lists)
+
+
 # ── columns ──
 
 

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     request_events: int = Field(100_000, ge=1, description="events in one request, at most")
     oauth_window_seconds: int = Field(300, ge=1, description="how far a signature's timestamp may be from the clock")
     page_parts: int = Field(10_000, ge=1, description="parts on a page of the manifest, at most")
+    answer_events: int = Field(5_000_000, ge=1, description="events that are read for one answer to a question, at most")
+    answer_rows: int = Field(100_000, ge=1, description="rows of such an answer, or agents times buckets, at most")
     # the pages
     sign_in_hours: float = Field(12, gt=0, description="how long a browser stays signed in to the pages")
     view_events: int = Field(700_000, ge=1, description="events of a window that the pages show, at most; bounds their memory")

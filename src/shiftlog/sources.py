@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import polars as pl
 
 from shiftlog import container, lake, pending
-from shiftlog.catalog import accounts, parts, publishing, schedules
+from shiftlog.catalog import accounts, batches, parts, publishing, schedules
 from shiftlog.catalog.parts import Part
 from shiftlog.errors import Damaged, Invalid, Later, Missing
 from shiftlog.events import FLAT
@@ -35,7 +35,7 @@ ROWS: dict[str, pl.DataType] = {
     "part": pl.String(),
     "open": pl.Boolean(),
 }
-GROUP_EVENTS = 1_000_000  # events read at a time, about
+GROUP_EVENTS = 500_000  # events read at a time, about
 _KEPT_EVENTS = 500_000  # events of files that are kept in memory
 
 _IDENTITY = ["scope", "agentSessionId"]
@@ -116,6 +116,14 @@ class HouseSource:
             yield _shaped(rows)
         if beside is not None and beside.sessions.height:
             yield _shaped(beside.sessions.lazy())
+
+    def size(self, start: int | None, end: int | None, *, live: bool) -> int:
+        """How many events `groups` has to read, about."""
+        with self._house.catalog.read() as conn:
+            found = parts.overlapping(conn, self.account, 0 if start is None else start, 2**62 if end is None else end)
+            state = publishing.state(conn, self.account)
+            new = batches.after(conn, self.account, state.consumed) if live else []
+        return sum(part.events for part in found) + live * (state.carry_events + sum(batch.rows for batch in new))
 
     def names(self, at: int | None) -> dict[tuple[str, int], str]:
         with self._house.catalog.read() as conn:

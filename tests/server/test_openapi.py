@@ -21,10 +21,14 @@ def test_every_route_is_described(call: Caller):
     document = call.get("/api/openapi.json").json()
     assert sorted(document["paths"]) == [
         "/api/openapi.json",
+        "/api/v1/accounts/{account}/charts/{name}",
         "/api/v1/accounts/{account}/events",
         "/api/v1/accounts/{account}/manifest",
+        "/api/v1/accounts/{account}/metrics",
         "/api/v1/accounts/{account}/open",
+        "/api/v1/accounts/{account}/quality",
         "/api/v1/accounts/{account}/status",
+        "/api/v1/accounts/{account}/timeline",
         "/data_access_le/account/{account}/le",
         "/data_access_le/account/{account}/le/agentActivity",
         "/data_access_le/account/{account}/le/agentActivity/{name}",

@@ -118,15 +118,9 @@ def frame(data: pl.DataFrame, format_: FrameFormat, target: BinaryIO) -> None:
     elif format_ is FrameFormat.PARQUET:
         data.write_parquet(target)
     else:
-        _flat(data).write_csv(target)
+        from shiftlog import reports
 
-
-def _flat(data: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
-    lists = [name for name, dtype in data.schema.items() if isinstance(dtype, pl.List)]
-    joined = [pl.format("[{}]", pl.col(name).cast(pl.List(pl.String)).list.join(",")).alias(name) for name in lists]
-    return data.with_columns(joined)
+        reports.flat(data).write_csv(target)
 
 
 class AnswerFormat(StrEnum):
@@ -146,7 +140,7 @@ def batches(found: Iterable[pl.DataFrame], format_: AnswerFormat, target: Binary
         _parquet(found, target)
     elif format_ is AnswerFormat.CSV:
         for number, rows_ in enumerate(found):
-            _flat(reports.text(rows_)).write_csv(target, include_header=number == 0)
+            reports.flat(reports.text(rows_)).write_csv(target, include_header=number == 0)
     else:
         _json(found, target)
 

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from shiftlog.errors import Invalid, Unusable
 from shiftlog.house import House
-from shiftlog.server import api, data_access, monitor, openapi, problems
+from shiftlog.server import answers, api, data_access, monitor, openapi, problems
 from shiftlog.server.guard import Guard
 from shiftlog.server.services import Services
 
@@ -52,7 +52,7 @@ def create_app(house: House, *, publish: bool = True) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(Guard, services=services)
-    for router in (data_access.router, api.router, monitor.router, openapi.router):
+    for router in (data_access.router, api.router, answers.router, monitor.router, openapi.router):
         app.include_router(router)
     return app
 

@@ -154,9 +154,32 @@ class Status(msgspec.Struct, frozen=True):
     batches: Batches
 
 
+class Rows(msgspec.Struct, frozen=True):
+    """Rows of numbers or intervals; the window is as it was asked for, in the time zone, and null where it was left to the data."""
+
+    accountId: str
+    watermark: Millis | None
+    timeZone: str
+    from_: str | None = msgspec.field(name="from")
+    to: str | None
+    rows: list[dict[str, int | float | str | bool | list[int] | None]]
+
+
+class Quality(Rows, frozen=True):
+    """What is doubtful in a window: how many findings of each code (null where that cannot be told), the login time, and how much
+    of it was observed, is inferred, and is open."""
+
+    counts: dict[str, int | None]
+    login_ms: int
+    observed_ms: int
+    inferred_ms: int
+    open_ms: int
+    shares: dict[str, float | None]
+
+
 class Health(msgspec.Struct, frozen=True):
     status: str
 
 
 #: All of them, for OpenAPI.
-ALL = (Base, FileList, Error, Accepted, Manifest, Status, Health)
+ALL = (Base, FileList, Error, Accepted, Manifest, Status, Rows, Quality, Health)
