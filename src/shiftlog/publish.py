@@ -25,8 +25,8 @@ import structlog
 from shiftlog import container, hours
 from shiftlog.catalog import accounts, batches, parts, publishing
 from shiftlog.catalog.batches import Batch
-from shiftlog.catalog.parts import Part
-from shiftlog.catalog.publishing import NewPart, Outcome, State
+from shiftlog.catalog.parts import NewPart, Part
+from shiftlog.catalog.publishing import Outcome, State
 from shiftlog.engine import local
 from shiftlog.hours import HOUR, iso
 from shiftlog.house import House

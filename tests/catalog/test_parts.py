@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -42,7 +43,7 @@ class PartsContract(CatalogContract):
         row = part_row(account, 3, NOW - 1, part=2, revision=12)
         insert_parts(catalog, [row])
         [part] = listing(catalog).parts
-        assert {"account": account} | {name: getattr(part, name) for name in parts.Part.__slots__} == row
+        assert {"account": account} | {name: getattr(part, name) for name in (field.name for field in fields(parts.Part))} == row
         assert str(part.name) == f"Agent.{3 * HOUR}.{4 * HOUR}.part-00002-12"
 
     @pytest.mark.parametrize(("start", "end", "found"), [(10, 11, [1]), (10, 10, []), (9, 10, []), (11, 20, []), (0, 11, [1]), (12, 5, [])])

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from catalog.contract import HOUR, NOW, CatalogContract, OnSqlite, at_once, contents, make_account, part_row
 from catalog.test_batches import claim, commit
 from shiftlog.catalog import Catalog, batches, parts, publishing, tables
-from shiftlog.catalog.publishing import OBJECT_AGE, Lease, NewPart, Outcome, State
+from shiftlog.catalog.parts import NewPart
+from shiftlog.catalog.publishing import OBJECT_AGE, Lease, Outcome, State
 from shiftlog.errors import Later, Missing, Overtaken
 
 MINUTE = 60_000

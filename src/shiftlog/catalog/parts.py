@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import sqlalchemy as sa
 
@@ -16,15 +16,13 @@ _MANY = 5_000  # values in one IN list: well under SQLite's limit of 32 766
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One published part. Times are epoch ms; `gz_gone` and `twin_gone` say when its files were deleted."""
+class NewPart:
+    """A part that is written; not committed yet, where it is no `Part`. Times are epoch ms."""
 
-    seq: int
     scope_start: int
     scope_end: int
     part: int
     revision: int
-    generated: int
     schema_version: str
     gz_key: str
     gz_bytes: int
@@ -37,15 +35,23 @@ class Part:
     events: int
     min_timestamp: int | None
     max_timestamp: int | None
-    gz_gone: int | None
-    twin_gone: int | None
 
     @property
     def name(self) -> PartName:
         return PartName(self.scope_start, self.scope_end, self.part, self.revision)
 
 
-_COLUMNS = [_T.c[name] for name in Part.__slots__]
+@dataclass(frozen=True, slots=True)
+class Part(NewPart):
+    """A published part; `gz_gone` and `twin_gone` say when its files were deleted."""
+
+    seq: int
+    generated: int
+    gz_gone: int | None
+    twin_gone: int | None
+
+
+_COLUMNS = [_T.c[field.name] for field in fields(Part)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from shiftlog.catalog import tables
 from shiftlog.catalog.connection import Catalog
+from shiftlog.catalog.parts import NewPart
 from shiftlog.errors import Later, Missing, Overtaken
 
 _A = tables.accounts
@@ -38,28 +39,6 @@ class State:
     last_seq: int
     last_generated: int
     repeats: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewPart:
-    """A part that is written and not committed; the fields are those of `parts.Part`."""
-
-    scope_start: int
-    scope_end: int
-    part: int
-    revision: int
-    schema_version: str
-    gz_key: str
-    gz_bytes: int
-    gz_sha256: str
-    twin_key: str
-    twin_bytes: int
-    twin_sha256: str
-    sessions: int
-    withdrawals: int
-    events: int
-    min_timestamp: int | None
-    max_timestamp: int | None
 
 
 @dataclass(frozen=True, slots=True)
