@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 
 import shiftlog
+from client.servers import running
 from readers import all_parts, land, publish_at
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
 from shiftlog import archive
-from shiftlog.errors import Invalid, Missing
+from shiftlog.catalog.keys import NewKey
+from shiftlog.errors import Denied, Invalid, Missing
 from shiftlog.hours import parse
 from shiftlog.house import House
 from shiftlog.simulate import Simulation, simulate
@@ -135,6 +137,27 @@ def test_sessions_are_listed(house: House):
     known = simulation.truth().sessions.sort("agentID", "start")
     assert found["sessionEndTime"].to_list() == known["endTime"].to_list()
     assert found["events"].sum() == simulation.events.height
+
+
+def test_what_a_server_publishes(house: House, keys: NewKey, monkeypatch: pytest.MonkeyPatch):
+    """Its URL gives what its files give, with the key of the environment; what was pulled goes with the archive."""
+    published_week(house, agents=5, days=1)
+    for name in ("consumer_key", "consumer_secret", "token", "token_secret"):
+        monkeypatch.delenv(f"SHIFTLOG_{name.upper()}", raising=False)
+    monkeypatch.setenv("SHIFTLOG_BEARER", keys.bearer)
+    with running(house) as url, shiftlog.open(url, account="A") as centre:
+        theirs = centre.metrics(every="1h", tz="UTC").collect()
+        directory = Path(centre.source.directory)
+        assert (centre.source.label, directory.is_dir()) == (url, True)
+    assert not directory.exists()
+    assert theirs.equals(shiftlog.open(house.directory).metrics(every="1h", tz="UTC", until="watermark").collect())
+
+
+def test_a_server_that_refuses_the_key(house: House, keys: NewKey, monkeypatch: pytest.MonkeyPatch):
+    """Is an error, and nothing stays behind."""
+    monkeypatch.setenv("SHIFTLOG_BEARER", "wrong")
+    with running(house) as url, pytest.raises(Denied):
+        shiftlog.open(url, account="A")
 
 
 def test_an_empty_window_is_refused(house: House):

@@ -10,7 +10,9 @@ history. What has a row an agent comes share by share too, as batches.
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,7 +29,7 @@ from shiftlog import lake as _lake
 from shiftlog import metrics as _metrics
 from shiftlog import quality as _quality
 from shiftlog.catalog import accounts
-from shiftlog.errors import Invalid, ShiftlogError, TooLarge
+from shiftlog.errors import Invalid, Later, ShiftlogError, TooLarge
 from shiftlog.hours import iso, parse
 from shiftlog.house import House
 from shiftlog.shares import Shares
@@ -43,15 +45,21 @@ UNTIL = ("now", "watermark")
 
 
 def open(source: str | Path | Sequence[str | Path], *, account: str | None = None) -> Archive:
-    """What is in a data directory, in a lake, or in published files (`.gz`).
+    """What is in a data directory, in a lake, in published files (`.gz`), or what a server publishes (its URL).
+
+    A server's files are pulled into a temporary lake, with the key that the environment has (`SHIFTLOG_BEARER`, or the four
+    of OAuth; see `client.profile`). For more than a glance keep a lake: `shiftlog pull`.
 
     Raises:
         Missing: nothing is there, or not this account.
         Invalid: a source of another account, or of several where none is named; a file that is none of ours.
         Unusable: a data directory that cannot be read.
+        Denied, Later: the server refuses the key, or files did not come.
     """
     if not isinstance(source, str | Path):
         return files([Path(file).expanduser() for file in source], account=account)
+    if str(source).startswith(("http://", "https://")):
+        return server(str(source), account=account)
     path = Path(source).expanduser()
     if _lake.is_lake(path):
         return lake(path, account=account)
@@ -75,6 +83,27 @@ def deployment(directory: Path, *, account: str | None = None) -> Archive:
         return Archive(HouseSource(house, _only_account(house) if account is None else account), house.close)
     except ShiftlogError:
         house.close()
+        raise
+
+
+def server(url: str, *, account: str | None = None) -> Archive:
+    """What a server publishes; the errors are those of `open`."""
+    # The client lies above this module, and is asked for by a URL alone.
+    from shiftlog.client.http import Client
+    from shiftlog.client.profile import Profile
+    from shiftlog.client.pull import Options, pull
+
+    directory = tempfile.TemporaryDirectory(prefix="shiftlog-lake-")
+    meant = {"SHIFTLOG_URL": url} if account is None else {"SHIFTLOG_URL": url, "SHIFTLOG_ACCOUNT": account}
+    try:
+        with Client(Profile.load(environment={**os.environ, **meant})) as client:
+            failed = pull(client, Path(directory.name), Options(), now=time.time_ns() // 1_000_000).failed
+        if failed:
+            name, reason = next(iter(failed.items()))
+            raise Later(f"{len(failed)} files of {url} did not come, the first of them {name} ({reason}); ask again")
+        return Archive(LakeSource(Path(directory.name), account, label=url), directory.cleanup)
+    except ShiftlogError:
+        directory.cleanup()
         raise
 
 

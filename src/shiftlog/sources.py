@@ -180,28 +180,28 @@ def _shaped(rows: pl.LazyFrame) -> pl.LazyFrame:
 class LakeSource:
     """A lake that a pull keeps: published sessions, each once as it stands."""
 
-    def __init__(self, directory: Path, account: str | None) -> None:
+    def __init__(self, directory: Path, account: str | None, *, label: str | None = None) -> None:
         found = lake.read(directory)
         if account not in (None, found.account):
             raise Invalid(f"the lake {directory} is of account {found.account}, not {account}")
-        self._directory, self.account, self.zone = directory, found.account, "UTC"
+        self.directory, self.account, self.zone = directory, found.account, "UTC"
         self.timeout, self.grace = DAY, GRACE
-        self.label = f"lake {directory}"
+        self.label = label or f"lake {directory}"
 
     @property
     def watermark(self) -> int | None:
-        return lake.read(self._directory).watermark
+        return lake.read(self.directory).watermark
 
     def now(self) -> None:
         return None
 
     def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
-        there = [file for file in lake.read(self._directory).files if _meets(file, start, end)]
+        there = [file for file in lake.read(self.directory).files if _meets(file, start, end)]
         try:
             for some in _in_groups([file] for file in sorted(there, key=lambda file: file.part)):
-                yield _shaped(lake.scan(self._directory, some).collect().lazy())
+                yield _shaped(lake.scan(self.directory, some).collect().lazy())
         except FileNotFoundError:
-            raise Later(f"a pull has changed the lake {self._directory} meanwhile; ask again") from None
+            raise Later(f"a pull has changed the lake {self.directory} meanwhile; ask again") from None
 
     def names(self, at: int | None) -> dict[tuple[str, int], str]:
         return {}
