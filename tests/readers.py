@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from shiftlog import container
-from shiftlog.catalog import parts
+from shiftlog import container, lake
+from shiftlog.catalog import parts, publishing
 from shiftlog.catalog.parts import Part
 from shiftlog.house import House
 from shiftlog.landing import Landing
@@ -46,6 +47,22 @@ def every_row(house: House, account: str = "A", suffix: str = "gz") -> pl.DataFr
             rows = pl.read_parquet(house.store.source(part.twin_key)).drop("revision")
         frames.append(rows.with_columns(scope=pl.lit(part.scope_start), revision=pl.lit(part.revision)))
     return pl.concat(frames, how="diagonal_relaxed")
+
+
+def lake_of(house: House, into: Path) -> Path:
+    """A lake of what is published, as a pull leaves it; no part may have a revision."""
+    kept = []
+    for part in all_parts(house):
+        path = lake.events_path("A", part.name, 0)
+        (into / path).parent.mkdir(parents=True, exist_ok=True)
+        pl.read_parquet(house.store.source(part.twin_key)).select(lake.SCHEMA.keys()).write_parquet(into / path)
+        published = lake.Source(part.gz_bytes, part.gz_sha256, part.sessions, 0, part.events)
+        what = (part.gz_bytes, "", part.sessions, part.events, part.min_timestamp, part.max_timestamp)
+        kept.append(lake.Kept(str(part.name), path, *what, 0, (), published))
+    with house.catalog.read() as conn:
+        watermark = publishing.state(conn, "A").watermark
+    lake.write(into, lake.Snapshot(account="A", watermark=watermark, files=tuple(kept)))
+    return into
 
 
 def standing(rows: pl.DataFrame) -> pl.DataFrame:

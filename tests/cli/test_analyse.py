@@ -12,13 +12,12 @@ import polars as pl
 import pytest
 from shell import Shell
 
-from readers import all_parts, every_row, land, publish_at
+from readers import all_parts, every_row, lake_of, land, publish_at
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
-from shiftlog import archive, lake
+from shiftlog import archive
 from shiftlog.catalog import accounts
 from shiftlog.hours import iso, parse
 from shiftlog.house import House
-from shiftlog.lake import Kept, Snapshot
 from shiftlog.metrics import DEFINITIONS
 from worked import numbers, worked_hour
 
@@ -38,20 +37,6 @@ def files(house: House, into: Path) -> list[Path]:
     for part in all_parts(house):
         (into / f"{part.name}.gz").write_bytes(house.store.get(part.gz_key))
     return sorted(into.iterdir())
-
-
-def lake_of(house: House, into: Path) -> Path:
-    """A lake of what is published, as a pull leaves it; no part may have a revision."""
-    kept = []
-    for part in all_parts(house):
-        path = lake.events_path("A", part.name, 0)
-        (into / path).parent.mkdir(parents=True, exist_ok=True)
-        pl.read_parquet(house.store.source(part.twin_key)).select(lake.SCHEMA.keys()).write_parquet(into / path)
-        source = lake.Source(part.gz_bytes, part.gz_sha256, part.sessions, 0, part.events)
-        what = (part.gz_bytes, "", part.sessions, part.events, part.min_timestamp, part.max_timestamp)
-        kept.append(Kept(str(part.name), path, *what, 0, (), source))
-    lake.write(into, Snapshot(account="A", watermark=T0 + 2 * HOUR, files=tuple(kept)))
-    return into
 
 
 Ask = Callable[..., Any]
