@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Yesterday at a simulated contact centre of 200 agents, published and served.
+# Yesterday and today, up to now, at a simulated contact centre of 200 agents, published and served.
 # DATA keeps the data directory (else it is temporary and goes when the server stops); PORT is 8080 unless set.
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null && pwd)
@@ -24,8 +24,10 @@ published() { shiftlog files --data "$data" --account "$account" --format json 2
 simulate() {
   local day=$scratch/day.ndjson yesterday
   yesterday=$(python -c 'from datetime import UTC, datetime, timedelta as d; print(f"{datetime.now(UTC) - d(days=1):%Y-%m-%dT00:00:00Z}")')
-  say "simulating 200 agents from $yesterday on"
-  shiftlog simulate --account "$account" --agents 200 --days 1 --start "$yesterday" --seed 1 -o "$day"
+  say "simulating 200 agents from $yesterday on, up to now"
+  # What has not happened yet is left out: at this moment some agents are at work, and their sessions are open.
+  shiftlog simulate --account "$account" --agents 200 --days 2 --start "$yesterday" --seed 1 |
+    python -c 'import json, sys, time; now = time.time() * 1000; sys.stdout.writelines(e for e in sys.stdin if json.loads(e)["timestamp"] <= now)' >"$day"
   shiftlog ingest "$day" --data "$data" --account "$account" >&2
   shiftlog publish --data "$data" --account "$account" >&2
   rm -f "$day"
