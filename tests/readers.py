@@ -49,19 +49,19 @@ def every_row(house: House, account: str = "A", suffix: str = "gz") -> pl.DataFr
     return pl.concat(frames, how="diagonal_relaxed")
 
 
-def lake_of(house: House, into: Path) -> Path:
+def lake_of(house: House, into: Path, account: str = "A") -> Path:
     """A lake of what is published, as a pull leaves it; no part may have a revision."""
     kept = []
-    for part in all_parts(house):
-        path = lake.events_path("A", part.name, 0)
+    for part in all_parts(house, account):
+        path = lake.events_path(account, part.name, 0)
         (into / path).parent.mkdir(parents=True, exist_ok=True)
         pl.read_parquet(house.store.source(part.twin_key)).select(lake.SCHEMA.keys()).write_parquet(into / path)
         published = lake.Source(part.gz_bytes, part.gz_sha256, part.sessions, 0, part.events)
         what = (part.gz_bytes, "", part.sessions, part.events, part.min_timestamp, part.max_timestamp)
         kept.append(lake.Kept(str(part.name), path, *what, 0, (), published))
     with house.catalog.read() as conn:
-        watermark = publishing.state(conn, "A").watermark
-    lake.write(into, lake.Snapshot(account="A", watermark=watermark, files=tuple(kept)))
+        watermark = publishing.state(conn, account).watermark
+    lake.write(into, lake.Snapshot(account=account, watermark=watermark, files=tuple(kept)))
     return into
 
 
