@@ -68,7 +68,7 @@ def test_an_error_comes_in_xml_where_that_is_preferred(call: Caller):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nowhere", f"{LE}/", f"{LE}/webSession", f"{LIST}/", f"{LIST}/a/b", "/api/v1", "/api/v1/accounts/A", f"{EVENTS}/x"]
+    "path", ["/nowhere", f"{LE}/", f"{LE}/webSession", f"{LIST}/", f"{LIST}/a/b", "/api/v1", "/api/v1/accounts/A", f"{EVENTS}/x"]
 )
 def test_what_is_not_there_is_one_shape(call: Caller, path: str):
     """Unknown paths, and paths with a slash too much, are errors as all others."""
