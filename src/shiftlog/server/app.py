@@ -7,7 +7,7 @@ import gc
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from shiftlog.errors import Invalid, Unusable
 from shiftlog.house import House
 from shiftlog.server import answers, api, data_access, monitor, openapi, problems
 from shiftlog.server.guard import Guard
+from shiftlog.server.pages import routes as pages
 from shiftlog.server.services import Services
 
 log = structlog.get_logger()
@@ -54,6 +55,7 @@ def create_app(house: House, *, publish: bool = True) -> FastAPI:
     app.add_middleware(Guard, services=services)
     for router in (data_access.router, api.router, answers.router, monitor.router, openapi.router):
         app.include_router(router)
+    pages.attach(app, services)
     return app
 
 
@@ -87,7 +89,7 @@ def serve(
     # Before the server and not by its lifespan: what cannot start is an error here, and nothing was accepted.
     services.start()
     try:
-        asyncio.run(_run(server))
+        asyncio.run(_run(server, lambda: pages.stop(app)))
     finally:
         services.stop()
 
@@ -137,7 +139,7 @@ def _server(app: FastAPI, address: str, port: int, tls_cert: Path | None, tls_ke
         raise Unusable(f"the certificate {tls_cert} with the key {tls_key} cannot be used: {error}") from None
 
 
-async def _run(server: Any) -> None:
+async def _run(server: Any, on_stop: Callable[[], None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,6 +151,7 @@ async def _run(server: Any) -> None:
     await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         raise Unusable(f"the server ended by itself: {serving.exception() or 'no reason is known'}")
+    on_stop()
     server.stop()
     _, slow = await asyncio.wait({serving}, timeout=_DRAIN_SECONDS)
     if slow:

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 #: What needs a key. Within, even what does not exist is told to nobody else.
 GUARDED = ("/data_access_le", "/api/v1")
 #: The routes (by name) that leave an audit line; what is denied leaves one on every route.
-AUDITED = frozenset({"list", "download", "ingest", "manifest", "open"})
+AUDITED = frozenset({"list", "download", "ingest", "manifest", "open", "sign-in", "page-download"})
 
 _HEADER_BYTES = 32 * 1024
 _TARGET_BYTES = 8 * 1024

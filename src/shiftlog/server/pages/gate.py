@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from fastapi import Depends
@@ -26,6 +26,8 @@ from shiftlog.server.pages.streams import Streams
 from shiftlog.server.pages.view import View
 from shiftlog.server.services import Services
 
+T = TypeVar("T")
+
 _FORM_BYTES = 16 * 1024
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,4000}")
 _LATE = 2 * HOUR  # a watermark further behind than this, and the grace, is something to say
@@ -39,10 +41,18 @@ class Desk:
         self.looks, self.streams = Looks(house), Streams(house.settings.live_views)
         self.secret = house.vault.derived("pages")
         self._ended: dict[str, int] = {}
+        self._kept: dict[type[Any], Any] = {}
 
     @classmethod
     def of(cls, request: Request) -> Desk:
         found: Desk = request.app.state.desk
+        return found
+
+    def kept(self, kind: type[T]) -> T:
+        """The one value of a kind that a page keeps for all its visitors."""
+        if kind not in self._kept:
+            self._kept[kind] = kind()
+        found: T = self._kept[kind]
         return found
 
     def end(self, ticket: Ticket, now: int) -> None:
@@ -105,6 +115,11 @@ class Visitor:
     @property
     def form_token(self) -> str:
         return cookies.form_token(self.ticket, self.desk.secret)
+
+    @property
+    def url(self) -> str:
+        """Scheme and host of this server, as clients use it."""
+        return self.services.base_url(self.request.scope)
 
     def view(self) -> View:
         """The view that the query asks for.
@@ -183,7 +198,9 @@ Form = Annotated[dict[str, str], Depends(form)]
 def _check_site(request: Request) -> None:
     """Browsers say where a request comes from; programs that do not are nobody's browser (MDN: Sec-Fetch-Site, Origin)."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    foreign = site not in (None, "same-origin", "none") or (site is None and origin and urlsplit(origin).netloc != request.headers.get("host"))
+    foreign = site not in (None, "same-origin", "none") or (
+        site is None and origin and urlsplit(origin).netloc != request.headers.get("host")
+    )
     if foreign:
         raise Forbidden("the form was sent from another site; open this page here and send it again")
 

@@ -75,6 +75,13 @@ class Look:
             return self._metrics(view.tz, every, "account")
         return self._metrics(view.tz, every, "group").filter(pl.col("group_id") == view.group)
 
+    def total_of(self, view: View, start: int, end: int) -> dict[str, Any] | None:
+        """The numbers of the account, or of the view's group, in another window within this one; None where there are none."""
+        ask, by = self._archive.metrics, "account" if view.group is None else "group"
+        found = self.once(("of", view.tz, by, start, end), lambda: ask(by=by, start=start, end=end, tz=view.tz).collect())
+        rows = found if view.group is None else found.filter(pl.col("group_id") == view.group)
+        return rows.row(0, named=True) if rows.height else None
+
     def agents(self, view: View, every: str = "all") -> pl.DataFrame:
         """The numbers of each agent (columns `metrics.metrics` by agent); with a group, of their time in that group."""
         if view.group is None:

@@ -23,6 +23,15 @@ class Streams:
         self._open = Counter[int]()
         self._stopping = asyncio.Event()
 
+    def check(self, key_id: int) -> None:
+        """Return if there is a place for one more stream of a key.
+
+        Raises:
+            Later: all are taken.
+        """
+        if self._stopping.is_set() or self._open[key_id] >= _EACH or self._open.total() >= self._most:
+            raise Later(f"too many pages watch what happens now ({self._open.total()}); close some, or try again", retry_after=_RETRY)
+
     @contextmanager
     def place(self, key_id: int) -> Iterator[None]:
         """A place for one stream of a key, until the block ends.
@@ -30,8 +39,7 @@ class Streams:
         Raises:
             Later: all are taken.
         """
-        if self._stopping.is_set() or self._open[key_id] >= _EACH or self._open.total() >= self._most:
-            raise Later(f"too many pages watch what happens now ({self._open.total()}); close some, or try again", retry_after=_RETRY)
+        self.check(key_id)
         self._open[key_id] += 1
         try:
             yield

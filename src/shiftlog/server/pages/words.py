@@ -70,7 +70,8 @@ def value(definition: Definition, found: float | None) -> str:
     if found is None:
         return NOTHING
     if definition.unit == "ms":
-        return duration(round(found))
+        # Many people's time adds up; nobody thinks of it in days.
+        return duration(round(found)) if found < 100 * HOUR else f"{count(round(found / HOUR))}{_THIN}h"
     if definition.unit == "share":
         return share(found)
     if definition.unit == "count" or definition.name == "agents":
@@ -101,10 +102,10 @@ def clock(instant: int, tz: str) -> str:
     return f"{_local(instant, tz):%H:%M}{f':{_local(instant, tz):%S}' if instant % MINUTE >= SECOND else ''}"
 
 
-def offset(instant: int, tz: str) -> str:
-    """The zone's offset at an instant: `UTC−05:00`."""
+def zoned(instant: int, tz: str) -> str:
+    """The zone with its offset at an instant: `America/New_York (UTC−05:00)`."""
     text = iso(instant - instant % SECOND, tz)[19:]
-    return "UTC" if text == "+00:00" else f"UTC{text.replace('-', '−')}"
+    return tz if tz == "UTC" else f"{tz} (UTC{text.replace('-', '−')})"
 
 
 def span(start: int, end: int, tz: str) -> str:
