@@ -364,3 +364,12 @@ def test_help_teaches(shiftlog: Shell, command: str):
     done = shiftlog(command, "--help")
     assert done.code == 0
     assert f"shiftlog {command}" in done.text.split("Example")[1]
+
+
+def test_numbers_are_never_cut(shiftlog: Shell, worked: House, monkeypatch: pytest.MonkeyPatch):
+    """However narrow the terminal, and however wide the table."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("shiftlog.cli.render.sys.stdout.isatty", lambda: True)
+    shown = shiftlog("sql", "--data", worked.directory, "SELECT * FROM events LIMIT 1").text
+    assert str(T0) in shown
+    assert all(str(T0) in line for line in shown.splitlines() if "A-9" in line)

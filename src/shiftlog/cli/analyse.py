@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -168,7 +169,8 @@ def quality(
         window: Window = {"start": from_, "end": to, "tz": tz, "until": until}
         rows, summary = reports.findings(centre, **window)
         if findings:
-            return _answer(centre, [rows], window, format_, output, empty="nothing is doubtful")
+            shown = rows.select(people.FINDINGS) if format_ is AnswerFormat.TABLE else rows
+            return _answer(centre, [shown], window, format_, output, empty="nothing is doubtful")
         if format_ is AnswerFormat.TABLE:
             _print(partial(people.summary, summary), output)
             return render.note(people.caption(centre, window))
@@ -276,13 +278,23 @@ def _answer(
     """Write the batches; of a table, say on the error stream what it is about."""
     if format_ is not AnswerFormat.TABLE:
         with render.output(output, text=format_ is not AnswerFormat.PARQUET) as target:
-            return render.batches(found, format_, target)
-    shown = people.Shown(found)
+            # Rows that scroll by at a terminal are progress enough.
+            return render.batches(found if output is None and sys.stdout.isatty() else _watched(found), format_, target)
+    shown = people.Shown(_watched(found))
     if not shown.rows.is_empty():
         _print(partial(people.table, shown.rows), output)
     for remark in (empty if shown.rows.is_empty() else "", shown.remark, people.caption(centre, window) if window else ""):
         if remark:
             render.note(remark)
+
+
+def _watched(found: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The batches; whoever waits for them sees that they come."""
+    with render.progress("rows") as bar:
+        task = bar.add_task("rows", total=None)
+        for batch in found:
+            bar.advance(task, batch.height)
+            yield batch
 
 
 def _print(table: Callable[[TextIO | None], None], output: Path | None) -> None:

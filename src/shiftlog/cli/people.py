@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,8 +20,12 @@ MOST_ROWS = 2_000  # of a table; who wants more reads a file of them
 
 #: The columns of a timeline as a table.
 TIMELINE = ["name", "length_ms", "state_name", "concurrency", "maximum", "open", "agentSessionId", "eventIndex", "eventId", "part"]
-_USUAL = ["login_ms", "online_ms", "availability", "occupancy", "utilization", "concurrency", "chats_started", "chat_handle_ms"]
+#: The columns of findings as a table.
+FINDINGS = ["code", "agent_id", "agentSessionId", "eventIndex", "time", "part", "detail"]
+_USUAL = ["login_ms", "availability", "occupancy", "utilization", "concurrency", "chats_started", "chat_handle_ms"]
+_FOLDED = ("name", "detail")  # ids and times are not: they are looked up and compared
 _NOTHING = "–"
+_WHOLE_MINUTE = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d):00(?=[+-])")
 
 
 def usual(by: str, *, scheduled: bool) -> list[str]:
@@ -63,7 +68,8 @@ def table(rows: pl.DataFrame, target: TextIO | None = None) -> None:
         for (name, dtype), of in zip(rows.schema.items(), units, strict=True)
     ]
     lines = ([_cell(value, of) for value, of in zip(row, units, strict=True)] for row in reports.text(rows).rows())
-    render.columns(headers, lines, target)
+    lists = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
+    render.columns(headers, lines, target, folded=(*_FOLDED, *lists))
 
 
 def summary(found: Summary, target: TextIO | None = None) -> None:
@@ -98,7 +104,7 @@ def _cell(value: Any, unit: str) -> str:
         return "yes" if value else ""
     if isinstance(value, float):
         return f"{value:.2f}" if unit else f"{value:g}"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else _WHOLE_MINUTE.sub(r"\1", str(value))
 
 
 def _duration(ms: int) -> str:

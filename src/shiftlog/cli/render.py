@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -77,8 +77,20 @@ def _table(items: Sequence[dict[str, Any]]) -> None:
     columns([(name, name in right) for name in items[0]], ([_plain(value) for value in item.values()] for item in items))
 
 
-def columns(headers: Sequence[tuple[str, bool]], lines: Iterable[Sequence[str]], target: TextIO | None = None) -> None:
-    """A table for people: headers and whether their column is flush right, and the lines' cells."""
+_WIDE = 10_000  # characters: more than any table has
+
+
+def columns(
+    headers: Sequence[tuple[str, bool]],
+    lines: Iterable[Sequence[str]],
+    target: TextIO | None = None,
+    *,
+    folded: Collection[str] | None = None,
+) -> None:
+    """A table for people: headers and whether their column is flush right (numbers, which are never cut), and the lines' cells.
+
+    Where the terminal is narrower than the table, the columns in `folded` are folded, or all that are not numbers.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -87,11 +99,15 @@ def columns(headers: Sequence[tuple[str, bool]], lines: Iterable[Sequence[str]],
     file = sys.stdout if target is None else target
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name, right in headers:
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        table.add_column(
+            name, justify="right" if right else "left", overflow="fold", no_wrap=right or (folded is not None and name not in folded)
+        )
     for cells in lines:
         table.add_row(*map(Text, cells))
+    least = Console(width=_WIDE).measure(table).minimum
     # Into a pipe a table keeps its full width: nobody wants it folded at a terminal that is not there.
-    Console(file=file, width=None if file.isatty() else 400).print(table)
+    width = max(Console(file=file).width, least) if file.isatty() else _WIDE
+    Console(file=file, width=width).print(table)
 
 
 def _plain(value: Any) -> str:
