@@ -16,7 +16,7 @@ from oracle import Plan, Session, flat
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout
 from shiftlog.errors import Invalid, TooLarge
 from shiftlog.hours import parse
-from shiftlog.metrics import DEFINITIONS, HEADCOUNTS, MEASURES, RATIOS, SCHEDULED, added, measures, metrics, ratios
+from shiftlog.metrics import DEFINITIONS, HEADCOUNTS, MEASURES, RATIOS, SCHEDULED, added, measures, metrics, ratios, reads
 from worked import DOCS, minute, numbers, table, worked_hour
 
 SUMS = [measure.name for measure in MEASURES if measure.name not in SCHEDULED]
@@ -115,6 +115,13 @@ def test_withdrawn_sessions_and_columns_left_out_change_nothing():
     withdrawn = pl.DataFrame({"agentSessionId": ["A-9"], "agentID": [1]}, schema={"agentSessionId": pl.String, "agentID": pl.Int64})
     both = pl.concat([frame, withdrawn], how="diagonal").drop("open").lazy()
     assert_frame_equal(metrics(both), metrics(frame))
+
+
+@pytest.mark.parametrize("by", ["agent", "group", "profile", "account"])
+def test_only_the_columns_that_are_read_are_needed(by: str):
+    """So that a source may leave the others out."""
+    frame = flat(Session(worked_hour()))
+    assert_frame_equal(measures(frame.select(reads(by)), by=by), measures(frame, by=by))
 
 
 def test_an_agent_without_an_event_in_a_bucket_counts_in_it():

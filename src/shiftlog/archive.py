@@ -40,7 +40,7 @@ Time: TypeAlias = int | str | datetime
 #: A window in epoch ms, half-open; None is no bound.
 Window: TypeAlias = tuple[int | None, int | None]
 
-SHARE_EVENTS = 2_000_000  # events of one share, about
+SHARE_EVENTS = 1_000_000  # events of one share, about
 UNTIL = ("now", "watermark")
 
 
@@ -193,7 +193,7 @@ class Archive:
         """`intervals` share by share, at least one; in order of agent and time throughout."""
         first, last = self.window(start, end, tz)
         now = self.now(until)
-        with self.shares(first, last, now, agents) as shares:
+        with self.shares(first, last, now, agents, _intervals.reads(*_intervals.KEPT)) as shares:
             for rows in shares:
                 yield _intervals.intervals(rows, start=first, end=last, now=now, timeout=self.source.timeout)
 
@@ -239,7 +239,7 @@ class Archive:
         first, last = self.window(start, end, tz)
         now, timeout = self.now(until), self.source.timeout
         plan = self.source.schedule(first, last) if schedule is None else schedule
-        with self.shares(first, last, now) as shares:
+        with self.shares(first, last, now, columns=_metrics.reads(by)) as shares:
             if len(shares) > 1 or most is not None:
                 first, last = _common_window(shares, every, (first, last), zone, now, timeout)
             if most is not None:
@@ -291,7 +291,7 @@ class Archive:
         now = self.now(until)
         if first is not None and last is not None:
             return first, last
-        with self.shares(first, last, now) as shares:
+        with self.shares(first, last, now, columns=_intervals.reads()) as shares:
             return _common_window(shares, "all", (first, last), self.zone(tz), now, self.source.timeout)
 
     # ── what the questions are made of ──
@@ -323,13 +323,23 @@ class Archive:
         return self.source.now() if until == "now" else None
 
     @contextmanager
-    def shares(self, start: int | None, end: int | None, now: int | None, agents: Sequence[int] | None = None) -> Iterator[Shares]:
-        """Whole sessions that may meet a `window`, as they stand `now`, in shares of the agents (columns `sources.ROWS`); until
-        the block ends."""
+    def shares(
+        self,
+        start: int | None,
+        end: int | None,
+        now: int | None,
+        agents: Sequence[int] | None = None,
+        columns: Sequence[str] = tuple(ROWS),
+    ) -> Iterator[Shares]:
+        """Whole sessions that may meet a `window`, as they stand `now`, in shares of the agents; until the block ends.
+
+        The rows have these of `sources.ROWS`, `agentID` among them; others are not even read where the source can leave them out.
+        """
         groups = self.source.groups(start, end, now)
         wanted = groups if agents is None else (rows.filter(pl.col("agentID").is_in(agents)) for rows in groups)
+        schema = {name: ROWS[name] for name in columns}
         with tempfile.TemporaryDirectory(prefix="shiftlog-") as scratch:
-            yield Shares(wanted, ROWS, Path(scratch), most=SHARE_EVENTS)
+            yield Shares((rows.select(columns) for rows in wanted), schema, Path(scratch), most=SHARE_EVENTS)
 
 
 def sessions_of(rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -45,6 +45,8 @@ INTERVALS: dict[str, pl.DataType] = {
     "eventId": pl.String(),
     "part": pl.String(),
 }
+#: What else intervals have of the events that open them.
+KEPT = ("group_id", "profile_ids", "eventId", "part")
 #: What an event counts, in the bucket of its timestamp.
 COUNTS = ("logins", "logouts", "status_changes", "chats_started", "chats_inherited")
 
@@ -89,7 +91,7 @@ def intervals(flat: Frame, *, start: int | None = None, end: int | None = None, 
 
     The columns are those of `INTERVALS`. Intervals without length are not among them.
     """
-    opened = steps(flat, now=now, timeout=timeout, keep=("group_id", "profile_ids", "eventId", "part")).filter(END.gt(START))
+    opened = steps(flat, now=now, timeout=timeout, keep=KEPT).filter(END.gt(START))
     clipped = clip(opened.select(INTERVALS.keys()), start, end)
     return clipped.sort("agent_id", "start", "agentSessionId", "eventIndex")
 
@@ -117,6 +119,11 @@ def span(opened: pl.DataFrame) -> tuple[int, int] | None:
 
 
 # ── events with the intervals they open ──
+
+
+def reads(*keep: str) -> list[str]:
+    """The columns of a flat frame that `steps` looks at; of those in `OPTIONAL`, any may be missing."""
+    return [_SOURCES.get(name, name) for name in dict.fromkeys((*_NEEDED, *keep))]
 
 
 def steps(flat: Frame, *, now: int | None = None, timeout: int = DAY, keep: Sequence[str] = ()) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from shiftlog import intervals as _intervals
 from shiftlog.errors import Invalid
 from shiftlog.events import AgentState
 from shiftlog.hours import DAY
@@ -221,6 +222,11 @@ def measures(
     if by == "profile":
         sums = _by_profile(sums, opened)
     return _labelled(_by_key(sums, by), into, by)
+
+
+def reads(by: str) -> list[str]:
+    """The columns of a flat frame that `measures` looks at."""
+    return _intervals.reads(*_KEPT[check_by(by)])
 
 
 def added(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:

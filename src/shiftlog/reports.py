@@ -15,7 +15,7 @@ import polars as pl
 from shiftlog.archive import Archive, Time
 from shiftlog.errors import Invalid
 from shiftlog.events import AgentState
-from shiftlog.intervals import END, INTERVALS, START
+from shiftlog.intervals import END, INTERVALS, START, reads
 from shiftlog.metrics import DEFINITIONS, KEYS, check_by
 from shiftlog.quality import Summary
 
@@ -137,7 +137,8 @@ def chart(
     start, end = centre.window(window.get("start"), window.get("end"), zone)
     now = centre.now(window.get("until", "now"))
     plan = centre.source.schedule(start, end) if "schedule" in options else None
-    with centre.shares(start, end, now, agents or None) as shares:
+    columns = reads("group_id", "profile_ids")  # a chart names agents, but no events
+    with centre.shares(start, end, now, agents or None, columns) as shares:
         return charts.chart(
             name,
             shares,
