@@ -75,9 +75,8 @@ def own(house: House, keys: NewKey, tmp_path: Path) -> Iterator[Path]:
 def test_a_key_is_written_to_a_profile(shiftlog: Shell, tmp_path: Path):
     """Private, and not shown."""
     path = tmp_path / "p.json"
-    made = shiftlog(
-        "keys", "create", "--data", tmp_path / "d", "--account", "A", "--profile", path, "--url", "https://da.example.net/"
-    ).json
+    options = ("--profile", path, "--url", "https://da.example.net/", "--format", "json")
+    made = shiftlog("keys", "create", "--data", tmp_path / "d", "--account", "A", *options).json
     written = Profile.load(path, {})
     assert (written.account, written.consumer_key, written.token) == ("A", made["consumer_key"], made["token"])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
