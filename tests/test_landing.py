@@ -36,7 +36,7 @@ def test_an_accepted_event_is_read_back(house: House):
 
 
 def test_what_waits_is_committed_together(house: House):
-    """Requests of several accounts that arrive during a commit share one object; each account has its own rows of it."""
+    """Requests of several accounts that arrive during a commit share an object; each account has its own rows of it."""
     with house.catalog.write() as conn:
         accounts.ensure(conn, "B", 0, house.settings)
     arrived = Landing(house)
@@ -44,7 +44,7 @@ def test_what_waits_is_committed_together(house: House):
         answers = [arrived.submit(account, sent(event(T0 + n))) for n, account in enumerate("ABBAB")]
     assert [answer.result() for answer in answers] == [1] * 5
     arrived.close()
-    assert len(list(house.store.list("landing"))) == 2
+    assert len(list(house.store.list("landing"))) <= 2  # one, where all came before the first commit began
     assert [time for _, time in landed(house)] == [0, 3]
     assert [time for _, time in landed(house, "B")] == [1, 2, 4]
 
