@@ -107,7 +107,7 @@ async def manifest(request: Request, account: Reading, after: After = 0, limit: 
 def _page(house: House, account: str, after: int, limit: int) -> Page:
     with house.catalog.read() as conn:
         now = house.catalog.now(conn)
-        watermark = _watermark(conn, account, publishing.state(conn, account), now)
+        watermark = visible_watermark(conn, account, publishing.state(conn, account), now)
         found = parts.manifest(conn, account, now=now, after=after, limit=limit + 1)
         more = len(found) > limit
         return Page(found[:limit], more, watermark, () if more else _scopes(conn, account, watermark))
@@ -119,7 +119,7 @@ def _scopes(conn: sa.Connection, account: str, watermark: int | None) -> Iterabl
     return () if first is None or watermark is None else parts.revisions(conn, account, list(range(first, watermark, HOUR)))
 
 
-def _watermark(conn: sa.Connection, account: str, state: State, now: int) -> int | None:
+def visible_watermark(conn: sa.Connection, account: str, state: State, now: int) -> int | None:
     """The watermark as a reader may take it at `now`.
 
     It moves in the commit, and the parts of that commit are visible a moment later: until then, their hours are not
@@ -176,7 +176,7 @@ async def status(request: Request, account: Reading) -> Response:
 def _status(house: House, account: str) -> shapes.Status:
     with house.catalog.read() as conn:
         now, state = house.catalog.now(conn), publishing.state(conn, account)
-        watermark = _watermark(conn, account, state, now)
+        watermark = visible_watermark(conn, account, state, now)
         run, aside = publishing.last_run(conn, account), publishing.set_aside(conn, account)
     return shapes.Status(
         accountId=account,

@@ -137,9 +137,9 @@ class Visitor:
         """
         return await self.services.threads.fold(self.desk.looks.at, view, agent)
 
-    async def page(self, template: str, **context: Any) -> Response:
+    async def page(self, template: str, status: int = 200, **context: Any) -> Response:
         """A page for this visitor; made beside the event loop, since a long table takes its time."""
-        return await self.services.threads.read(lambda: frame.page(self.request, template, visitor=self, **context))
+        return await self.services.threads.read(lambda: frame.page(self.request, template, status, visitor=self, **context))
 
 
 # ── who it is ──

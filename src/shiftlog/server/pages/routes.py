@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from shiftlog.server.pages import assets, day, gate, now, pictures, sign
+from shiftlog.server.pages import agent, assets, compare, day, documents, files, gate, now, pictures, quality, sign
 from shiftlog.server.pages.gate import Desk
 from shiftlog.server.services import Services
 
-ROUTERS = (sign.router, now.router, now.live, day.router, pictures.router, assets.router)
+_PAGES = (sign, now, day, agent, compare, files, quality, documents)
+ROUTERS = (*(page.router for page in _PAGES), now.live, pictures.router, assets.router)
 
 
 def attach(app: FastAPI, services: Services) -> None:
