@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
+from shiftlog.cli import logs
 from shiftlog.errors import Damaged, Denied, Invalid, Missing, ShiftlogError
 
 
@@ -31,19 +33,19 @@ def command() -> typer.Typer:
 
 def main() -> None:
     """Run the command line, and end with its exit code."""
-    _log_to_stderr()
+    logs.to_stderr(logging.WARNING)
     try:
         command()()
     except ShiftlogError as error:
         sys.stderr.write(f"shiftlog: {error}\n")
         sys.exit(2 if isinstance(error, Invalid | Missing | Denied) and not isinstance(error, Damaged) else 1)
     except BrokenPipeError:
-        # The reader of our output has gone, which is its right; the interpreter must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _leave_quietly()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if "Broken pipe" in str(error):  # as Polars tells it
+            _leave_quietly()
         # A fault of ours: one line for the user, all of it for whoever looks for the cause.
         if os.environ.get("SHIFTLOG_DEBUG"):
             raise
@@ -52,16 +54,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _log_to_stderr() -> None:
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.dev.ConsoleRenderer(colors=False) if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+def _leave_quietly() -> NoReturn:
+    """The reader of our output has gone, which is its right; the interpreter must not complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shiftlog import hours
-from shiftlog.cli import render
+from shiftlog.cli import logs, render
 from shiftlog.cli.render import Format
 from shiftlog.errors import Invalid, Missing
 from shiftlog.names import check_account
@@ -389,6 +390,7 @@ def serve(
         raise Invalid("several workers need a catalog that takes several writers; SQLite takes one: use --workers 1")
     if (tls_cert is None) != (tls_key is None):
         raise Invalid("--tls-cert and --tls-key are expected together")
+    logs.to_stderr(logging.INFO)
     with _house(data) as house:
         server.serve(house, host=host, port=port, public_url=public_url, publish=publish, tls_cert=tls_cert, tls_key=tls_key)
 
