@@ -19,7 +19,7 @@ check: setup ## format, lint, check types
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 
-bench: setup ## measure (ONLY=name for one)
+bench: setup ## measure against peers (ONLY=name for one question, SIZE=0.1 for a tenth of the data)
 	@.venv/bin/python bench/run.py $(ONLY)
 
 samples: setup ## draw the pictures of the documentation again (docs/images)

@@ -1,0 +1,210 @@
+"""Landed events to committed parts: against a database that folds the same events and writes the same documents."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import data
+from measure import Contestant, Question, Scene, Target, Work, times
+
+if TYPE_CHECKING:
+    import polars as pl
+
+R = TypeVar("R")
+
+_EVENTS, _BATCH = 1_000_000, 20_000
+_HOUR = 3_600_000
+_AFTER = data.YEAR_BEGINS + 7 * data.DAY  # when every session of the data is over, and every hour is due
+_OURS, _DUCKDB, _LIMIT = "shiftlog", "DuckDB COPY", "isal alone"
+
+
+def _data(size: float) -> Path:
+    return data.made("landed", size, lambda directory: _make(directory, round(_EVENTS * size)))
+
+
+def _make(directory: Path, count: int) -> dict[str, float]:
+    """A data directory in which events have landed; and beside it the documents that become of them."""
+    from shiftlog import container
+
+    events = data.events(count)
+    with data.deployment(directory / "data", create=True) as house:
+        data.land(house, events, _BATCH)
+    with _copy(directory / "data", directory / "published") as house:
+        data.publish(house, _AFTER)
+    for number, file in enumerate((directory / "published").rglob("*.gz")):
+        (directory / f"{number}.ndjson").write_bytes(container.zlib.decompress(file.read_bytes(), 31))
+    return {"events": events.height, "sessions": events["sessionId"].n_unique()}
+
+
+@contextmanager
+def _copy(source: Path, target: Path) -> Iterator[Any]:
+    import shutil
+
+    shutil.copytree(source, target)
+    with data.deployment(target) as house:
+        yield house
+
+
+# ── ours ──
+
+
+def _ours(scene: Scene) -> Work:
+    import shutil
+
+    from shiftlog import publish
+
+    shutil.copytree(scene.data / "data", scene.scratch / "data")
+    spent: Counter[str] = Counter()
+    # What a run spends where: seconds of both threads together.
+    timers = {
+        "encode_s": (publish.container, "encode"),
+        "gzip_s": (publish.container, "compress"),
+        "twin_s": (publish, "_parquet"),
+        "gather_s": (publish, "gather"),
+        "fold_s": (publish, "refold"),
+        "commit_s": (publish.publishing, "commit"),
+    }
+    for name, (module, function) in timers.items():
+        setattr(module, function, _timed(getattr(module, function), spent, name))
+
+    def work() -> Mapping[str, float]:
+        with data.deployment(scene.scratch / "data") as house:
+            data.publish(house, _AFTER)
+        return spent
+
+    return work
+
+
+def _timed(function: Callable[..., R], spent: Counter[str], name: str) -> Callable[..., R]:
+    def timed(*args: Any, **kwargs: Any) -> R:
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent[name] += time.perf_counter() - start  # type: ignore[assignment]
+
+    return timed
+
+
+def _our_files(scene: Scene) -> list[Path]:
+    return list((scene.scratch / "data" / "objects" / "parts").rglob("*.gz"))
+
+
+# ── DuckDB ──
+
+_LONGS = ("agentID", "type", "state", "timestamp", "prevState")
+_TEXTS = ("agentEmployeeId", "agentUsername", "agentNickname", "agentLoginname")
+_COUNTS = ("prevConcurrentEng", "concurrentEng", "maxConcurrentEng", "agentGroupID")
+_BRANCHES = {
+    **dict.fromkeys(_LONGS, "long"),
+    **dict.fromkeys(_TEXTS, "string"),
+    **dict.fromkeys(_COUNTS, "long"),
+    "userProfileIDs": "array",
+}
+_EVENT = ", ".join(f"'{name}': CASE WHEN \"{name}\" IS NOT NULL THEN {{'{branch}': \"{name}\"}} END" for name, branch in _BRANCHES.items())
+# The data gives every event its session's id, so that this has nothing to find out.
+_COPY = f"""
+COPY (
+  WITH sessions AS (
+    SELECT '{data.ACCOUNT}-' || sessionId AS id, min("timestamp") AS began, max("timestamp") FILTER (type = 4) AS ended,
+      list({{{_EVENT}}} ORDER BY "timestamp", sequence) AS events
+    FROM read_parquet('{{source}}')
+    GROUP BY agentID, sessionId
+  )
+  SELECT
+    {{'com.liveperson.dataaccess.DataTypeEnum': 'AgentActivity'}} AS "dataType",
+    {{'accountId': {{'string': '{data.ACCOUNT}'}}, 'schemaVersion': '1.0.0.4',
+      'startTime': {{'long': began}}, 'endTime': {{'long': ended}}}} AS "metaData",
+    [{{'body': {{'com.liveperson.dataaccess.AgentActivityData': {{
+      'header': {{'com.liveperson.dataaccess.AgentHeader': {{'agentSessionId': {{'string': id}}}}}},
+      'agentSessionsData': {{'array': events}}}}}}}}] AS "recordCollection",
+    ended // {_HOUR} AS hour
+  FROM sessions
+) TO '{{target}}' (FORMAT json, PARTITION_BY (hour), COMPRESSION gzip)
+"""
+
+
+def _duckdb(scene: Scene) -> Work:
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.sql("SET preserve_insertion_order = false")  # which is a little faster, and as good here
+    query = _COPY.replace("{source}", f"{scene.data}/data/objects/landing/**/*.parquet").replace("{target}", f"{scene.scratch}/out")
+    return lambda: connection.sql(query)
+
+
+def _duckdb_files(scene: Scene) -> list[Path]:
+    return [file for file in (scene.scratch / "out").rglob("*") if file.is_file()]
+
+
+# ── the limit ──
+
+
+def _limit(scene: Scene) -> Work:
+    """gzip of documents that are ready, on both cores."""
+    from shiftlog import container
+
+    texts = [file.read_bytes() for file in scene.data.glob("*.ndjson")]
+
+    def work() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(container.compress, texts))
+
+    return work
+
+
+# ── what they come to ──
+
+
+def _documents(files: list[Path]) -> pl.DataFrame:
+    """How often there is a line of each length and hash, by the hour of its file's beginning: the documents to the byte."""
+    import gzip
+
+    import polars as pl
+
+    lines = pl.DataFrame({"line": [line for file in files for line in gzip.decompress(file.read_bytes()).decode().splitlines()]})
+    digests = lines.select(
+        pl.col("line").str.head(600).alias("begins"), pl.col("line").str.len_bytes().alias("bytes"), pl.col("line").hash()
+    )
+    return digests.sort("begins", "bytes", "line")
+
+
+def _size(files: list[Path]) -> dict[str, float]:
+    return {"files": len(files), "gz_mb": sum(file.stat().st_size for file in files) / 1e6}
+
+
+QUESTION = Question(
+    title="Publishing",
+    text="Events that have landed are folded into sessions, written as one `.gz` a closed hour, and committed. The contestants' documents "
+    "are equal to the byte. DuckDB reads the same landed Parquet files, groups by the session's id and copies to one file an hour; it "
+    "writes no twin, drops no repeats, waits for no disk and commits nothing. isal alone compresses the same documents when they are "
+    "ready. The seconds that ours spends in its parts are those of both threads added up; `twin_s` is the Parquet twin.",
+    data=_data,
+    contestants=[
+        Contestant(
+            _OURS,
+            _ours,
+            outcome=lambda _, scene: _documents(_our_files(scene)),
+            figures=lambda spent, scene: {**_size(_our_files(scene)), **spent},
+        ),
+        Contestant(
+            _DUCKDB,
+            _duckdb,
+            outcome=lambda _, scene: _documents(_duckdb_files(scene)),
+            figures=lambda _, scene: _size(_duckdb_files(scene)),
+            needs="duckdb",
+        ),
+        Contestant(_LIMIT, _limit),
+    ],
+    targets=[
+        Target("events a second, twin and commit included, times DuckDB's", times("rate", _OURS, _DUCKDB), least=4),
+        Target("bytes of the `.gz` files, times DuckDB's", times("gz_mb", _OURS, _DUCKDB), most=1.3),
+    ],
+    left_out=["Not measured here: Spark's JSON writer."],
+)
