@@ -52,7 +52,7 @@ OAuth 1.0a    consumer key    $(key consumer_key)
               token           $(key token)
               token secret    $(key token_secret)
 
-The files of the last 7 days:
+Open the URL and sign in with the bearer token, or list the files of the last 7 days:
 
 curl -H 'Authorization: Bearer $(key bearer)' '$list?startTime=$week_ago'
 
