@@ -53,6 +53,7 @@ _templates.globals |= {
 _templates.filters |= {
     name: getattr(words, name) for name in ("duration", "share", "count", "number", "size", "value", "moment", "clock", "day", "state")
 }
+_templates.filters["plain"] = lambda text: text.replace("`", "")  # definitions are written in Markdown
 _templates.filters["epoch"] = lambda moment: round(moment.timestamp() * 1000) if isinstance(moment, datetime) else moment
 
 

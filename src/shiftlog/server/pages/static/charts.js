@@ -19,35 +19,44 @@
   }
 
   // Every so many ticks, so that their labels do not meet.
-  function thin(spec, width) {
+  function thin(spec, width, labelled = false) {
     walk(spec, (node) => {
       const axis = node.axis;
-      if (axis && Array.isArray(axis.values) && typeof axis.labelExpr === "string" && width / axis.values.length < 56) {
+      if (axis && Array.isArray(axis.values) && axis.labelExpr?.includes("time(") && width / axis.values.length < 56) {
         const every = Math.ceil((56 * axis.values.length) / width);
         axis.values = axis.values.filter((_, index) => index % every === 0);
       } else if (axis && node.scale && Array.isArray(node.scale.domain) && width / node.scale.domain.length < 22 && node.type === "ordinal") {
         axis.labelOverlap = true;
       }
       if (axis && axis.labelLimit > 100 && width < NARROW) axis.labelLimit = 110;
+      if (node.legend?.orient === "top" && width < NARROW) Object.assign(node.legend, { columns: labelled ? 1 : 2, gradientLength: 140 });
     });
   }
 
-  function fitted(spec, width) {
+  function fitted(spec, width, figure) {
     spec.padding = 2;
     spec.background = "transparent";
     spec.config = { ...spec.config, font };
+    if (width < NARROW) spec.config.legend = { ...spec.config.legend, layout: { top: { direction: "vertical", anchor: "start" } } };
     for (const side of ["title", "name"]) delete spec[side];
     if (spec.hconcat || spec.vconcat) return side_by_side(spec, width);
     if (spec.spec) {
-      const room = width - (width < NARROW ? 130 : LABELS);
-      walk(spec.spec, (node) => "width" in node && typeof node.width === "number" && (node.width = Math.max(180, room)));
-      if (width < NARROW && spec.facet?.row?.header) spec.facet.row.header.labelLimit = 90;
+      // One agent has the page for itself: no label, and more height.
+      const alone = figure.dataset.alone === "";
+      const header = spec.facet.row.header;
+      const room = width - (alone ? 50 : width < NARROW ? 130 : LABELS);
+      spec.spec.width = Math.max(180, room);
+      if (alone) {
+        header.labels = false;
+        spec.spec.height = 150;
+      } else if (width < NARROW) header.labelLimit = 90;
       thin(spec, room);
       return spec;
     }
     spec.width = width;
     spec.autosize = { type: "fit-x", contains: "padding" };
-    thin(spec, width - (width < NARROW ? 90 : 150));
+    const labelled = JSON.stringify(spec.encoding ?? spec.layer).includes('"labelLimit"');
+    thin(spec, width - (labelled ? 150 : 60), labelled);
     // Numbers in cells that are too small for them.
     if (spec.layer && width < NARROW) spec.layer = spec.layer.filter((layer) => (layer.mark?.type ?? layer.mark) !== "text");
     return spec;
@@ -118,7 +127,7 @@
       plot.hidden = false;
       figure.shown?.finalize();
       const options = { mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "canvas", logLevel: 1, patch: exact, tooltip };
-      figure.shown = await vegaEmbed(plot, fitted(spec, width), options);
+      figure.shown = await vegaEmbed(plot, fitted(spec, width, figure), options);
       figure.drawn = `${theme()} ${width}`;
       figure.shown.view.addEventListener("click", (_, item) => target(item) && location.assign(target(item)));
       figure.shown.view.addEventListener("mousemove", (_, item) => plot.classList.toggle("clickable", Boolean(target(item))));
