@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shiftlog.archive import Archive, open
+    from shiftlog.client import Client
     from shiftlog.errors import ShiftlogError
 
-__all__ = ["Archive", "ShiftlogError", "open"]
+__all__ = ["Archive", "Client", "ShiftlogError", "open"]
 
 # What a name is imported from when it is first asked for: importing shiftlog alone stays quick.
-_ORIGINS = {"Archive": "archive", "ShiftlogError": "errors", "open": "archive"}
+_ORIGINS = {"Archive": "archive", "Client": "client", "ShiftlogError": "errors", "open": "archive"}
 
 
 def __getattr__(name: str) -> Any:
