@@ -6,10 +6,10 @@ import runpy
 from pathlib import Path
 
 import pytest
+
 from client.servers import shiftlog_client
 from readers import every_row, land, publish_at, standing
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
-
 from shiftlog.catalog.keys import NewKey
 from shiftlog.house import House
 
