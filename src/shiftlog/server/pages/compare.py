@@ -95,7 +95,7 @@ def _asked(asked: dict[str, str]) -> tuple[str, Sort]:
     key = asked.get("by") or "agent"
     if key not in KEYS:
         raise Invalid(f"by: found {key[:40]!r}; allowed: {', '.join(KEYS)}")
-    return key, Sort.parse(asked, ("name", *COLUMNS), "name", "asc")
+    return key, Sort.parse(asked, ("name", *COLUMNS), "name")
 
 
 def _compared(look: Look, view: View, key: str, sort: Sort, text: str) -> Compared:

@@ -37,7 +37,7 @@ class Numbers(NamedTuple):
 async def day(visiting: Visiting) -> Response:
     """One window: how it went."""
     view = visiting.view()
-    sort = Sort.parse(visiting.asked, ("name", *_COLUMNS), "name", "asc")
+    sort = Sort.parse(visiting.asked, ("name", *_COLUMNS), "name")
     look = await visiting.look(view)
     numbers = await visiting.services.threads.fold(_numbers, look, view, sort)
     return await visiting.page(

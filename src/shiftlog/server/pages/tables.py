@@ -21,13 +21,14 @@ class Sort:
     descending: bool
 
     @classmethod
-    def parse(cls, asked: Mapping[str, str], allowed: Sequence[str], default: str, order: str = "desc") -> Sort:
-        """What a query asks for.
+    def parse(cls, asked: Mapping[str, str], allowed: Sequence[str], default: str) -> Sort:
+        """What a query asks for; unless it says so, names go up and numbers down.
 
         Raises:
             Invalid: no such column or order.
         """
-        key, way = asked.get("sort") or default, asked.get("order") or order
+        key = asked.get("sort") or default
+        way = asked.get("order") or ("asc" if key == "name" else "desc")
         if key not in allowed:
             raise Invalid(f"sort: found {key[:40]!r}; allowed: {', '.join(allowed)}")
         if way not in ORDERS:
