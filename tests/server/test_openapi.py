@@ -31,6 +31,7 @@ def test_every_route_is_described(call: Caller):
         "/api/v1/accounts/{account}/timeline",
         "/data_access_le/account/{account}/le",
         "/data_access_le/account/{account}/le/agentActivity",
+        "/data_access_le/account/{account}/le/agentActivity.zip",
         "/data_access_le/account/{account}/le/agentActivity/{name}",
         "/data_access_le/account/{account}/le/schema",
         "/healthz",

@@ -16,7 +16,7 @@ from shiftlog.catalog.parts import Part
 from shiftlog.errors import Invalid, Missing, NoFiles
 from shiftlog.house import House
 from shiftlog.names import PartName, split_suffix
-from shiftlog.server import files, formats, openapi, parameters, problems, shapes
+from shiftlog.server import files, formats, openapi, parameters, problems, shapes, zips
 from shiftlog.server.guard import Reading
 from shiftlog.server.parameters import Cursor, Instant, Limit
 from shiftlog.server.services import Services
@@ -100,11 +100,15 @@ async def list_files(
     found = await services.threads.read(_find_all, services.house, account, window)
     headers = {COVERED: str(found.covered_until)}
     if not found.parts:
-        return problems.respond(request, NoFiles(f"No Available Files: nothing of account {account} was generated in the range"), headers)
+        return _nothing(request, account, headers)
     if found.more:
         last = found.parts[-1]
         headers |= parameters.next_link(here, request, cursor=parameters.cursor(last.generated, last.seq))
     return formats.respond(request, _listed(account, here, found), offered=formats.BOTH, headers=headers)
+
+
+def _nothing(request: Request, account: str, headers: dict[str, str]) -> Response:
+    return problems.respond(request, NoFiles(f"No Available Files: nothing of account {account} was generated in the range"), headers)
 
 
 def _find_all(house: House, account: str, window: Window) -> Found:
@@ -130,6 +134,33 @@ def _listed(account: str, here: str, found: Found) -> shapes.FileList:
     iso = cache(lambda instant: hours.iso(instant, found.time_zone))  # an hour ends where the next one begins
     file = [shapes.File(str(part.name), iso(part.scope_start), iso(part.scope_end), f"{here}/{part.name}.gz") for part in found.parts]
     return shapes.FileList(shapes.Files(account, shapes.Link(here, "self"), file))
+
+
+# ── the window as one archive ──
+
+
+@router.get(
+    "/agentActivity.zip",
+    name="archive",
+    responses=openapi.binary("the files, as one archive", files.MEDIA["zip"], headers=_COVERED_DOC)
+    | problems.documented(400, 401, 403, 404, 406, 500, 503),
+)
+async def archive(
+    request: Request,
+    account: Reading,
+    startTime: Instant = None,
+    endTime: Instant = None,
+    scopeFrom: Instant = None,
+    scopeTo: Instant = None,
+) -> Response:
+    """The files that the list has for the same parameters, as one archive: entries `{part}.json` with the lines of the `.gz`."""
+    services = Services.of(request)
+    window = Window.of(startTime, endTime, scopeFrom, scopeTo, None, None)
+    found = await services.threads.read(_find_all, services.house, account, window)
+    headers = {COVERED: str(found.covered_until)}
+    if not found.parts:
+        return _nothing(request, account, headers)
+    return files.stream(services.threads, zips.Archive(services.house.store, found.parts), headers)
 
 
 # ── the files ──

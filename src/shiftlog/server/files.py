@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +21,10 @@ from starlette.types import Receive, Scope, Send
 
 from shiftlog import schema
 from shiftlog.catalog.parts import Part
-from shiftlog.errors import Damaged, Gone, Missing
+from shiftlog.errors import Gone, Missing
 from shiftlog.hours import iso
 from shiftlog.server.threads import Threads
+from shiftlog.server.zips import Archive, lost
 from shiftlog.store import Store
 
 MEDIA = {"gz": "application/gzip", "parquet": "application/vnd.apache.parquet", "avro": "application/avro", "zip": "application/zip"}
@@ -156,6 +157,18 @@ class FileResponse(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
+def stream(threads: Threads, archive: Archive, headers: dict[str, str]) -> Response:
+    """The answer that is an archive of many files, made as it is sent. It has no ranges: its parts can be had one by one."""
+
+    def chunks(_start: int, _end: int) -> Iterator[bytes]:
+        pieces = archive.chunks()
+        return chain((next(pieces),), pieces)  # a first file that is lost is an error, and no archive that breaks off
+
+    content = Content(MEDIA["zip"], archive.size, "", 0, chunks)
+    headers = {**headers, "Content-Type": content.media, "Content-Length": str(archive.size), "Accept-Ranges": "none"}
+    return FileResponse(threads, content, 0, archive.size, 200, headers)
+
+
 # ── the forms of a part ──
 
 
@@ -170,14 +183,14 @@ def content(store: Store, account: str, part: Part, suffix: str) -> Content:
     gone = part.twin_gone if suffix == "parquet" else part.gz_gone
     if gone is not None:
         raise Gone(f"{part.name}.{suffix} of account {account} was deleted at {iso(gone)}, when its retention ended")
+    if suffix == "zip":
+        return Content.of(b"".join(Archive(store, [part]).chunks()), MEDIA[suffix], part.generated)
     try:
-        if suffix in ("gz", "parquet"):
-            return _stored(store, part, suffix)
-        gz = store.get(part.gz_key)
+        if suffix == "avro":
+            return Content.of(_avro(store.get(part.gz_key), part), MEDIA[suffix], part.generated)
+        return _stored(store, part, suffix)
     except Missing:
-        raise _lost(part, suffix) from None
-    convert = {"zip": _zipped, "avro": _avro}[suffix]
-    return Content.of(convert(gz, part), MEDIA[suffix], part.generated)
+        raise lost(part, suffix) from None
 
 
 def _stored(store: Store, part: Part, suffix: str) -> Content:
@@ -186,13 +199,13 @@ def _stored(store: Store, part: Part, suffix: str) -> Content:
     )
     path = store.path(key)
     if path is not None and _size(path) != size:
-        raise _lost(part, suffix)
+        raise lost(part, suffix)
 
     def chunks(start: int, end: int) -> Iterator[bytes]:
         try:
             return store.chunks(key, start, end)
         except Missing:
-            raise _lost(part, suffix) from None
+            raise lost(part, suffix) from None
 
     return Content(MEDIA[suffix], size, checksum, part.generated, chunks, path)
 
@@ -202,35 +215,6 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
-
-
-def _lost(part: Part, suffix: str) -> Damaged:
-    return Damaged(f"the bytes of {part.name}.{suffix} are not in the server's store as they were published; tell its operator")
-
-
-_LOCAL = struct.Struct("<4sHHHHHIIIHH")
-_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
-_END = struct.Struct("<4sHHHHIIH")
-_GZIP_HEADER, _GZIP_TRAILER = 10, 8
-
-
-def _zipped(gz: bytes, part: Part) -> bytes:
-    """The gzip member's deflate stream as the one entry of a zip archive, not recompressed; the entry is `{part}.json`.
-
-    A gzip member and a zip entry hold the same: a deflate stream (RFC 1951), the CRC and the size of what it holds.
-    """
-    if gz[:4] != b"\x1f\x8b\x08\x00":
-        raise _lost(part, "gz")
-    stream, name = gz[_GZIP_HEADER:-_GZIP_TRAILER], f"{part.name}.json".encode()
-    crc, size = struct.unpack("<II", gz[-_GZIP_TRAILER:])
-    when = datetime.fromtimestamp(part.generated // 1000, UTC)
-    date = (when.year - 1980) << 9 | when.month << 5 | when.day
-    time = when.hour << 11 | when.minute << 5 | when.second // 2
-    shared = (20, 0, 8, time, date, crc, len(stream), size, len(name))  # version 2.0, no flags, deflate
-    local = _LOCAL.pack(b"PK\3\4", *shared, 0) + name
-    central = _CENTRAL.pack(b"PK\1\2", 3 << 8 | 20, *shared, 0, 0, 0, 0, 0o100644 << 16, 0) + name  # made on Unix, rw-r--r--
-    end = _END.pack(b"PK\5\6", 0, 0, 1, 1, len(central), len(local) + len(stream), 0)
-    return local + stream + central + end
 
 
 def _avro(gz: bytes, part: Part) -> bytes:
