@@ -97,8 +97,8 @@ def _members(scene: Scene) -> list[Path]:
 
 QUESTION = Question(
     title="A window as one zip",
-    text="500 parts with 500 000 events as one archive, written to a file, on one core. Nothing is compressed again, so it costs about what "
-    "copying costs.",
+    text="500 parts with 500 000 events as one archive, written to a file, on one core. Nothing is compressed again, so it costs about "
+    "what copying costs.",
     data=_data,
     contestants=(
         Contestant(_OURS, prepare=_ours, cores=1),
