@@ -205,3 +205,14 @@ def test_watch_waits_for_a_server_that_is_away(shiftlog: Shell, keys: NewKey, tm
     done = shiftlog("pull", "--profile", tmp_path / "nobody.json", "--into", tmp_path / "lake", "--watch")
     assert (done.code, slept) == (130, [60])
     assert "trying again in a minute" in done.err
+
+
+def test_events_are_sent_to_a_server(shiftlog: Shell, house: House, own: Path, tmp_path: Path):
+    """By the same client, which tries again; a wrong token exits with 2."""
+    sent_to = Profile.load(own, {})
+    events = tmp_path / "events.ndjson"
+    events.write_text(f'{{"agentID": 5, "timestamp": {T0}, "type": 3}}\n')
+    options = ("--url", sent_to.url, "--account", "A", "--bearer")
+    done = shiftlog("ingest", events, *options, sent_to.bearer)
+    assert (done.code, "1 events accepted" in done.err) == (0, True), done.err
+    assert shiftlog("ingest", events, *options, "wrong").code == 2

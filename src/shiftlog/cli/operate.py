@@ -261,8 +261,12 @@ def _send_file(name: str, account: str, send: Any, bar: Any) -> int:
 @contextmanager
 def _sender(data: Path | None, url: str | None, bearer: str | None, account: str) -> Iterator[Any]:
     if data is None:
-        with _http_sender(str(url), bearer, account) as send:
-            yield send
+        from shiftlog.client import Client, Profile
+
+        if not bearer:
+            raise Invalid("--bearer TOKEN (or SHIFTLOG_BEARER) is expected with --url")
+        with Client(Profile(str(url), account, bearer=bearer)) as client:
+            yield client.post_events
         return
     from shiftlog.landing import Landing
 
@@ -272,36 +276,6 @@ def _sender(data: Path | None, url: str | None, bearer: str | None, account: str
             yield lambda frame: landing.accept(account, frame)
         finally:
             landing.close()
-
-
-@contextmanager
-def _http_sender(url: str, bearer: str | None, account: str) -> Iterator[Any]:
-    import gzip
-    import io
-
-    import httpx
-
-    if not bearer:
-        raise Invalid("--bearer TOKEN (or SHIFTLOG_BEARER) is expected with --url")
-    path = f"{url.rstrip('/')}/api/v1/accounts/{account}/events"
-    fixed = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
-    with httpx.Client(timeout=60) as client:
-
-        def send(frame: Any) -> int:
-            taken = 0
-            for piece in frame.iter_slices(20_000):
-                body = io.BytesIO()
-                piece.write_ndjson(body)
-                try:
-                    answer = client.post(path, content=gzip.compress(body.getvalue(), 1), headers=fixed)
-                except httpx.HTTPError as error:
-                    raise Missing(f"{url} cannot be reached: {error}") from None
-                if answer.status_code != 200:
-                    raise Invalid(f"{url} answered {answer.status_code}: {answer.text[:300]}")
-                taken += int(answer.json()["accepted"])
-            return taken
-
-        yield send
 
 
 def publish(
