@@ -1,6 +1,6 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup run test soak check bench samples help
+.PHONY: setup run test soak check bench samples screenshots help
 
 setup: ## make or update .venv; silent when nothing changed (PYTHON=python3.12 chooses the interpreter)
 	@scripts/setup.sh
@@ -25,5 +25,9 @@ bench: setup ## measure against peers (ONLY=name for one question, SIZE=0.1 for 
 samples: setup ## draw the pictures of the documentation again (docs/images)
 	@.venv/bin/python scripts/samples.py
 
+screenshots: setup ## take the pictures of the pages again (docs/images/pages-*.png)
+	@scripts/browser.sh
+	@.venv/bin/python scripts/screenshots.py
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

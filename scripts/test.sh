@@ -4,4 +4,5 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null
 
 scripts/setup.sh
+scripts/browser.sh
 exec .venv/bin/pytest -n 2 --dist loadscope -m 'not soak' "$@"

@@ -82,7 +82,13 @@ def _html(file: str) -> Markup:
         # Nobody's style may stand in the page itself: how cells are aligned is said by a class.
         if token.attrs.pop("style", None) == "text-align:right":
             token.attrSet("class", "n")
-    return Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704 (our own text, whose HTML the parser escaped)
+    html: str = parser.renderer.render(tokens, parser.options, {})
+    # What may be wider than the page is scrolled, also by keyboard.
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    html = html.replace("<table>", '<div class="scroll" tabindex="0" role="region" aria-label="a table"><table>').replace(
+        "</table>", "</table></div>"
+    )
+    return Markup(html)  # noqa: S704 (our own text, whose HTML the parser escaped)
 
 
 def _anchor(heading: str) -> str:

@@ -44,7 +44,7 @@
       // One agent has the page for itself: no label, and more height.
       const alone = figure.dataset.alone === "";
       const header = spec.facet.row.header;
-      const room = width - (alone ? 50 : width < NARROW ? 130 : LABELS);
+      const room = width - (alone ? 40 : width < NARROW ? 130 : LABELS);
       spec.spec.width = Math.max(180, room);
       if (alone) {
         header.labels = false;
