@@ -124,7 +124,7 @@ uv() { "$TOOLS/bin/uv" "$@"; }
 # uv.lock names the files by PyPI's addresses. A machine whose pip asks another index gets the same files, by hash, through pip.
 sync_by_pip() {
   uv venv --quiet --allow-existing --python "$python" .venv
-  uv export --quiet --frozen --all-groups --no-emit-project --output-file "$TOOLS/requirements.txt"
+  uv export --quiet --frozen --all-groups --no-group cluster --no-emit-project --output-file "$TOOLS/requirements.txt"
   step pip --python .venv/bin/python install --require-hashes -r "$TOOLS/requirements.txt"
   step pip --python .venv/bin/python install --no-deps -e .
 }
@@ -133,7 +133,7 @@ sync() {
   if [ -n "$(pip_setting index-url)$(pip_setting no-index)" ]; then
     sync_by_pip
   else
-    step uv sync --frozen --all-groups --python "$python"
+    step uv sync --frozen --all-groups --no-group cluster --inexact --python "$python"
   fi
 }
 

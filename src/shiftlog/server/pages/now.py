@@ -55,6 +55,8 @@ async def events(visiting: Visiting) -> Response:
     """The piece of the page that changes, each time that it has; `ended` where the sign-in has."""
     view = visiting.view()
     visiting.desk.streams.check(visiting.key.id)
+    if visiting.request.scope["shiftlog.method"] == "HEAD":
+        return Response(media_type="text/event-stream")
     return streams.respond(_events(visiting, view))
 
 
