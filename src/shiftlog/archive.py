@@ -281,7 +281,7 @@ class Archive:
         first, last = self.window(start, end, tz)
         found: dict[int, tuple[int, str]] = {}
         for rows in self.source.groups(first, last, self.now(until)):
-            for agent, at, nickname in _nicknames(rows).rows():
+            for agent, at, nickname in nicknames(rows).rows():
                 found[agent] = max((at, nickname), found.get(agent, (at, nickname)))
         return {("agent", agent): nickname for agent, (_, nickname) in found.items()} | self.source.names(last)
 
@@ -352,8 +352,8 @@ def sessions_of(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _nicknames(rows: pl.LazyFrame) -> pl.DataFrame:
-    """What the agents call themselves last: agentID, timestamp, name."""
+def nicknames(rows: pl.LazyFrame) -> pl.DataFrame:
+    """What the agents of whole sessions (columns `sources.ROWS`) call themselves last: agentID, timestamp, name."""
     given = pl.coalesce(pl.col("agentNickname", "agentUsername", "agentLoginname").replace("", None)).alias("name")
     called = rows.select("agentID", "timestamp", given).drop_nulls()
     return called.group_by("agentID").agg(pl.col("timestamp").max(), pl.col("name").sort_by("timestamp", "name").last()).collect()

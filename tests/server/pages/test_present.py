@@ -8,7 +8,10 @@ from readers import land
 from scenes import HOUR, MINUTE, T0, event, login, logout, sent
 from shiftlog import pending
 from shiftlog.house import House
-from shiftlog.server.pages.present import logged_in
+from shiftlog.server.pages.held import Held
+from shiftlog.server.pages.look import Look
+from shiftlog.server.pages.present import logged_in, read
+from shiftlog.server.pages.view import View
 
 NOW = T0 + 10 * HOUR
 
@@ -62,3 +65,14 @@ def test_of_several_open_sessions_the_last_to_move_counts(house: House, account:
     """An agent stands in one row, whatever the sender called the sessions."""
     found = at(house, NOW, login(T0, sessionId="a"), login(T0, sessionId="b"), event(T0 + HOUR, sessionId="a", state=2))
     assert [(row["agent_id"], row["state"]) for row in found] == [(1, 2)]
+
+
+def test_a_name_is_known_with_the_event_that_brings_it(house: House, account: str) -> None:
+    """The look that the shares come from may be older than a login; the row has its name all the same."""
+    now = house.catalog.now()
+    land(house, sent(login(now - HOUR)))
+    view = View("A", now - 2 * HOUR, now + HOUR, "UTC")
+    look = Look(Held.read(house, "A", view.start, view.end), view.start, view.end)
+    look.names()
+    land(house, sent(login(now - MINUTE, agentID=2, agentNickname="Zelda")))
+    assert [(agent["agent_id"], agent["name"]) for agent in read(house, view, look).agents][1] == (2, "Zelda")

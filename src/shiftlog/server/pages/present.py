@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from shiftlog import pending
+from shiftlog.archive import nicknames
 from shiftlog.events import AgentState
 from shiftlog.hours import HOUR
 from shiftlog.house import House
@@ -50,12 +51,15 @@ def around(view: View, now: int) -> View:
 def read(house: House, view: View, look: Look) -> Present:
     """The present of the view's account and group, with the shares of a look at the window `around` now."""
     now, at = house.catalog.now(), look.at
-    rows = logged_in(pending.live(house, view.account, now).sessions, now)
+    live = pending.live(house, view.account, now).sessions
+    rows = logged_in(live, now)
+    # A look may be some seconds old, and not know yet who has just logged in.
+    names = {("agent", agent): name for agent, _, name in nicknames(live.lazy()).rows()} | look.names()
     groups = sorted({*look.groups(), *rows["group_id"].drop_nulls()})
     rows = rows if view.group is None else rows.filter(pl.col("group_id") == view.group)
     online = rows.filter(pl.col("state") == AgentState.ONLINE)
     counts = {state: rows.filter(pl.col("state") == state).height for state in COUNTED}
-    ordered = tables.named(rows.select("agent_id", pl.exclude("agent_id")), "agent", look.names()).sort(
+    ordered = tables.named(rows.select("agent_id", pl.exclude("agent_id")), "agent", names).sort(
         pl.col("state").replace_strict(_ORDER, default=len(_ORDER)), "since", "agent_id"
     )
     return Present(
@@ -69,7 +73,7 @@ def read(house: House, view: View, look: Look) -> Present:
         hour=look.total_of(view, at - HOUR, at),
         today=look.total_of(view, midnight(at - 1, view.tz), at),
         groups=groups,
-        names=look.names(),
+        names=names,
     )
 
 
