@@ -5,4 +5,5 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null
 
 scripts/setup.sh
 scripts/browser.sh
+scripts/singer.sh
 exec .venv/bin/pytest -n 2 --dist loadscope -m 'not soak' "$@"
