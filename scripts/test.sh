@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The tests, in two processes, but for the long forms (make soak). Arguments go to pytest.
+# What they look at or talk to is installed first; the tests of what cannot be installed are skipped, and say so.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null
 
 scripts/setup.sh
 scripts/browser.sh
+scripts/debian.sh unzip || true
 scripts/singer.sh
 exec .venv/bin/pytest -n 2 --dist loadscope -m 'not soak' "$@"
