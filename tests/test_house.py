@@ -53,7 +53,7 @@ def test_a_directory_that_is_no_deployment(tmp_path: Path):
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path):
     """The message says what the system says."""
     (tmp_path / "data").touch()
-    with pytest.raises(Unusable, match="data/locks cannot be written: Not a directory"):
+    with pytest.raises(Unusable, match="data cannot be written: File exists"):
         House.open(tmp_path / "data", create=True)
 
 

@@ -51,6 +51,7 @@ class House:
         """
         directory = directory.expanduser().absolute()
         if create:
+            _make_private(directory)
             _make_private(directory / "locks")
         elif not directory.is_dir():
             raise Unusable(f"there is no data directory {directory}; it comes with the first key: shiftlog keys create --data {directory}")

@@ -16,7 +16,7 @@ from shiftlog.errors import Later, Unusable
 
 _BUSY_SECONDS = 30
 # Older ones, Debian's among them, can lose a committed row in WAL mode with two connections. The wheel brings a newer one.
-_SAFE_WAL = (3, 51, 3)
+SAFE_WAL = (3, 51, 3)
 
 
 class Catalog:
@@ -121,7 +121,7 @@ def _configure(dbapi_connection: Any, _record: Any) -> None:
     from pysqlite3 import dbapi2
 
     dbapi_connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver's guess
-    journal = "WAL" if dbapi2.sqlite_version_info >= _SAFE_WAL else "DELETE"
+    journal = "WAL" if dbapi2.sqlite_version_info >= SAFE_WAL else "DELETE"
     for pragma in (f"journal_mode = {journal}", "synchronous = FULL", "foreign_keys = ON"):
         dbapi_connection.execute(f"PRAGMA {pragma}")
 

@@ -15,7 +15,7 @@ from shiftlog.errors import Damaged, Denied, Invalid, Missing, ShiftlogError
 
 def command() -> typer.Typer:
     """The command with all its parts."""
-    from shiftlog.cli import analyse, convert, operate, pull, schedule
+    from shiftlog.cli import analyse, convert, doctor, operate, pull, schedule
 
     app = typer.Typer(
         name="shiftlog",
@@ -26,7 +26,7 @@ def command() -> typer.Typer:
         help="Agent activity of contact centres: events in, immutable hourly files out, and numbers that anyone can reproduce.",
         epilog="A first look: `shiftlog keys create --data DIR --account A`, then `shiftlog serve --data DIR`.",
     )
-    for subject in (operate, pull, analyse, schedule, convert):
+    for subject in (operate, doctor, pull, analyse, schedule, convert):
         subject.register(app)
     return app
 
