@@ -13,7 +13,9 @@
     ├── Gone               was there, and was deleted when its retention ended
     ├── Damaged            bytes that are not what they should be; names file, line and byte
     ├── Later              nothing wrong with the request: try again
-    │   └── Overtaken      another worker has taken this one's lease; nothing was changed
+    │   ├── Overtaken      another worker has taken this one's lease; nothing was changed
+    │   ├── TooMany        more often, or more at once, than is allowed: wait
+    │   └── TooSlow        the other side sent, or took, too slowly
     └── Unusable           this deployment cannot work as it is set up: an operator has to act
 
 `server.problems` maps the branches to HTTP status codes, `cli` to exit codes; nobody else does.
@@ -85,6 +87,14 @@ class Later(ShiftlogError):
 
 class Overtaken(Later):
     """Another worker holds the lease now; nothing was changed."""
+
+
+class TooMany(Later):
+    """More often, or more at once, than is allowed; nothing was taken."""
+
+
+class TooSlow(Later):
+    """The other side sent, or took, too slowly, and was not waited for any longer."""
 
 
 class Unusable(ShiftlogError):

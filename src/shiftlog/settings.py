@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -33,6 +35,23 @@ class Settings(BaseSettings):
     page_parts: int = Field(10_000, ge=1, description="parts on a page of the manifest, at most")
     answer_events: int = Field(5_000_000, ge=1, description="events that are read for one answer to a question, at most")
     answer_rows: int = Field(100_000, ge=1, description="rows of such an answer, or agents times buckets, at most")
+    # limits; 0 is none
+    key_requests_per_second: float = Field(500, ge=0, description="requests with one key, on average; 0: no limit")
+    key_requests_at_once: int = Field(128, ge=0, description="requests with one key that are under way, at most; 0: no limit")
+    key_events_per_second: float = Field(0, ge=0, description="events sent with one key, on average; 0: no limit")
+    address_requests_per_second: float = Field(1_000, ge=0, description="requests from one client's address, on average; 0: no limit")
+    address_requests_at_once: int = Field(512, ge=0, description="requests from one address that are under way, at most; 0: no limit")
+    burst_seconds: float = Field(10, gt=0, description="of such a rate, what may come at once: as much as in so long")
+    trusted_proxies: str = Field("", description="addresses or networks, with commas, of proxies that name the client's address")
+    forwarded_header: Literal["X-Forwarded-For", "Forwarded"] = Field("X-Forwarded-For", description="the header in which they do")
+    # slow clients
+    connections: int = Field(
+        8_192, ge=16, description="connections at once; no more than half of the descriptors that the process may have"
+    )
+    header_seconds: float = Field(30, ge=1, description="how long the headers of a request may take, and a connection may be idle")
+    body_seconds: float = Field(15, gt=0, description="how long a body may be slower than body_bytes_per_second")
+    body_bytes_per_second: int = Field(4_096, ge=1, description="how fast a body has to arrive, on average")
+    send_seconds: float = Field(60, ge=1, description="a client that takes nothing of its answer for so long is cut off")
     # the pages
     sign_in_hours: float = Field(12, gt=0, description="how long a browser stays signed in to the pages")
     view_events: int = Field(700_000, ge=1, description="events of a window that the pages show, at most; bounds their memory")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import tracemalloc
+from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
-from shiftlog.errors import Invalid, TooLarge, Unsupported
+from shiftlog.errors import Invalid, Later, TooLarge, TooSlow, Unsupported
 from shiftlog.server import bodies
-from shiftlog.server.bodies import unpack
+from shiftlog.server.bodies import Bodies, unpack
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
@@ -102,3 +105,51 @@ def test_other_encodings_are_refused(given: str):
     """Also gzip twice, which is a bomb's disguise."""
     with pytest.raises(Unsupported, match="allowed: gzip"):
         bodies.encoding(Headers({"content-encoding": given}))
+
+
+def request(*pieces: bytes, every: float) -> Request:
+    """A request whose body comes in pieces, with a rest before each."""
+    waiting = list(pieces)
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(every)
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+
+    return Request({"type": "http", "headers": []}, receive)
+
+
+async def received(bodies: Bodies, slow: Request) -> bytes:
+    async with bodies.receive(slow) as body:
+        return body
+
+
+def test_a_body_may_be_slow_at_first():
+    """And for as long as its bytes take at the least rate."""
+    patient = Bodies(1_000, seconds=0.05, rate=500)
+    pieces = [b"x" * 100] * 5
+    assert asyncio.run(received(patient, request(*pieces, every=0.03))) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("pieces", [[b""], [b"x"] * 50])
+def test_a_body_that_does_not_arrive_is_not_waited_for(pieces: list[bytes]):
+    """Neither one that comes no further, nor one that trickles."""
+    impatient = Bodies(1_000, seconds=0.05, rate=1_000)
+    with pytest.raises(TooSlow, match="at least 1000 a second"):
+        asyncio.run(received(impatient, request(*pieces, every=60 if len(pieces) == 1 else 0.01)))
+    assert (impatient._held, dict(impatient._of)) == (0, {})
+
+
+def test_one_key_holds_no_more_than_half():
+    """So that the others can send something, too."""
+    held = Bodies(100, seconds=60)
+
+    async def scene() -> bytes:
+        async with AsyncExitStack() as stack:
+            for _ in range(16):
+                await stack.enter_async_context(held.receive(request(b"x" * 100, every=0), key_id=1))
+            with pytest.raises(Later):
+                await stack.enter_async_context(held.receive(request(b"x" * 100, every=0), key_id=1))
+            async with held.receive(request(b"y" * 100, every=0), key_id=2) as body:
+                return body
+
+    assert asyncio.run(scene()) == b"y" * 100

@@ -179,6 +179,16 @@ audit = sa.Table(
     sa.Column("address", sa.String(64)),
 )
 
+#: What a server has let in of a key or an address since the row began, so that all servers keep to one limit.
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("server", sa.String(32), primary_key=True),
+    sa.Column("subject", sa.String(80), primary_key=True),
+    _column("used", _BIG),
+    _column("at", _BIG, index=True),
+)
+
 #: What agents, groups and profiles are called, from when on.
 names = sa.Table(
     "names",

@@ -50,16 +50,18 @@ _EVENTS = {
     "/events",
     name="ingest",
     openapi_extra=_EVENTS,
-    responses=openapi.body("Accepted", formats.JSON) | problems.documented(400, 401, 403, 404, 406, 413, 415, 500, 503),
+    responses=openapi.body("Accepted", formats.JSON) | problems.documented(400, 401, 403, 404, 406, 408, 413, 415, 500, 503),
 )
 async def ingest(request: Request, account: Writing) -> Response:
     """Take events in: all of them are durable when the answer is sent, or none was taken."""
-    services = Services.of(request)
+    services, key = Services.of(request), request.scope["shiftlog.visit"].key
+    services.limits.check_events(key.id)
     formats.acceptable(request, (formats.JSON,))
     form, encoding = bodies.form(request.headers), bodies.encoding(request.headers)
-    async with services.bodies.receive(request) as body:
+    async with services.bodies.receive(request, key.id) as body:
         frame = await services.threads.parse(_parse, services.house, account, body, form, encoding)
         accepted = await asyncio.wrap_future(services.landing.submit(account, frame))
+    services.limits.count_events(key.id, accepted)
     services.monitor.accepted.inc(accepted)
     return formats.respond(request, shapes.Accepted(accepted))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import resource
 import signal
 import socket
 import ssl
@@ -24,11 +26,14 @@ from shiftlog.server import answers, api, data_access, monitor, openapi, problem
 from shiftlog.server.guard import Guard
 from shiftlog.server.pages import routes as pages
 from shiftlog.server.services import Services
+from shiftlog.settings import Settings
 
 log = structlog.get_logger()
 
 _DRAIN_SECONDS = 30  # how long a stopped server waits for clients to take the rest of their answers
 _BACKLOG = 1024
+_RESERVED = 64  # descriptors, at least, for all but connections: the catalog, files, the log
+_HEADERS = 64 * 1024  # bytes of a request's headers that are read at all; what the guard allows is less
 
 
 def create_app(house: House, *, publish: bool = True) -> FastAPI:
@@ -83,7 +88,7 @@ def serve(
     _check_url(house.settings.public_url)
     address = _check_port(host, port)
     app = create_app(house, publish=publish)
-    server = _server(app, address, port, tls_cert, tls_key)
+    server = _server(app, house.settings, address, port, tls_cert, tls_key)
     server.on_startup(lambda: log.info("server.started", host=host, port=port, tls=tls_cert is not None, publish=publish))
     services: Services = app.state.services
     # Before the server and not by its lifespan: what cannot start is an error here, and nothing was accepted.
@@ -118,18 +123,54 @@ def _check_port(host: str, port: int) -> str:
     return str(address[0])
 
 
-def _server(app: FastAPI, address: str, port: int, tls_cert: Path | None, tls_key: Path | None) -> Any:
-    from granian.constants import Interfaces, SSLProtocols
+def _connections(wanted: int) -> int:
+    """How many connections there may be at once: each can take a second descriptor, for the file that is sent.
+
+    The process may have more descriptors than it is given at first; it takes what it needs.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = wanted * 2 + _RESERVED
+    if soft != resource.RLIM_INFINITY and soft < need:
+        soft = need if hard == resource.RLIM_INFINITY else min(need, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, (soft - _RESERVED) // 2))
+
+
+def _listening(address: str, port: int, patience: float) -> Any:
+    """A listening socket, as Granian takes it. A connection whose peer takes nothing for so many seconds is cut off."""
+    from granian import net
+
+    holder = net.SocketSpec(address, port, _BACKLOG).build()  # type: ignore[attr-defined]
+    # Only the kernel knows: an answer has long left us when its last bytes wait for a client (RFC 5482).
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        with socket.socket(fileno=os.dup(holder.get_fd())) as listening:
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience * 1000))
+    return holder
+
+
+def _server(app: FastAPI, settings: Settings, address: str, port: int, tls_cert: Path | None, tls_key: Path | None) -> Any:
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
+    class Listening(Server):
+        """Makes the socket here, whose options its connections inherit."""
+
+        def _init_shared_socket(self) -> None:
+            self._shd: Any = _listening(address, port, settings.send_seconds)
+
     try:
-        return Server(
+        return Listening(
             app,
             address,
             port,
             interface=Interfaces.ASGI,
+            # Where both versions of HTTP are spoken, a connection that says nothing is waited for without end.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=int(settings.header_seconds * 1000), max_buffer_size=_HEADERS),
             websockets=False,
             backlog=_BACKLOG,
+            backpressure=_connections(settings.connections),
             log_enabled=False,
             ssl_cert=tls_cert,
             ssl_key=tls_key,

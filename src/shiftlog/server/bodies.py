@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from shiftlog.errors import Invalid, Later, TooLarge, Unsupported
+from shiftlog.errors import Invalid, Later, TooLarge, TooSlow, Unsupported
 from shiftlog.events import FORMS
 
 _TOGETHER = 32  # bodies of the full size that are held at once, in all requests
@@ -18,34 +21,68 @@ _GZIP = 31  # zlib's wbits for gzip
 
 
 class Bodies:
-    """Receives bodies of at most `limit` bytes, and holds a bounded number of bytes in all."""
+    """Receives bodies of at most `limit` bytes, and holds a bounded number of bytes in all.
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
+    A body may take `seconds`, and beyond that as long as its bytes take at `rate` bytes a second.
+    """
+
+    def __init__(self, limit: int, seconds: float = 15, rate: int = 4_096) -> None:
+        self._limit, self._held, self._of = limit, 0, Counter[int]()
+        self._seconds, self._rate = seconds, rate
+
+    async def stream(self, request: Request, most: int | None = None) -> AsyncIterator[bytes]:
+        """The body piece by piece, none of them kept.
+
+        Raises:
+            TooLarge: it has more than `most` bytes, if that is given.
+            TooSlow: it did not arrive in time.
+        """
+        pieces, size, began = aiter(request.stream()), 0, time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(began + self._seconds + size / self._rate - time.monotonic()):
+                    piece = await anext(pieces, None)
+            except TimeoutError:
+                elapsed = time.monotonic() - began
+                raise TooSlow(
+                    f"{size} bytes of the body have arrived in {elapsed:.0f} s; at least {self._rate} a second are expected:"
+                    " send it again, over a better line or in pieces"
+                ) from None
+            if piece is None:
+                return
+            size += len(piece)
+            if most is not None and size > most:
+                raise TooLarge(f"the body has more than {most} bytes, which are allowed")
+            yield piece
 
     @asynccontextmanager
-    async def receive(self, request: Request) -> AsyncIterator[bytes]:
-        """The body as it was sent, which counts as held until the block ends.
+    async def receive(self, request: Request, key_id: int = 0) -> AsyncIterator[bytes]:
+        """The body as it was sent, which counts as held until the block ends; no key may hold more than half of what all may.
 
         Raises:
             TooLarge: it has more than `limit` bytes; no more than that were read.
-            Later: too much is held by other requests.
+            TooSlow: it did not arrive in time.
+            Later: too much is held by other requests, or by others with this key.
         """
         announced = request.headers.get("content-length", "")
         self._check(int(announced) if announced.isdecimal() else 0)
         chunks: list[bytes] = []
         size = 0
         try:
-            async for chunk in request.stream():
+            async for chunk in self.stream(request):
                 chunks.append(chunk)
                 size += len(chunk)
                 self._held += len(chunk)
+                self._of[key_id] += len(chunk)
                 self._check(size)
-                if self._held > _TOGETHER * self._limit:
+                if max(self._held, 2 * self._of[key_id]) > _TOGETHER * self._limit:
                     raise Later("too many events arrive at once; nothing was taken", retry_after=1)
             yield b"".join(chunks)
         finally:
             self._held -= size
+            self._of[key_id] -= size
+            if not self._of[key_id]:
+                del self._of[key_id]
 
     def _check(self, size: int) -> None:
         if size > self._limit:

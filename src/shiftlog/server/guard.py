@@ -22,8 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shiftlog.catalog.keys import Key
 from shiftlog.catalog.trail import Entry
-from shiftlog.errors import Forbidden, Invalid, Missing, ShiftlogError
-from shiftlog.server import problems
+from shiftlog.errors import Forbidden, Invalid, Missing, ShiftlogError, TooSlow
+from shiftlog.server import openapi, problems
+from shiftlog.server.limits import Limits, Place
 from shiftlog.server.services import Services
 
 log = structlog.get_logger()
@@ -36,6 +37,7 @@ AUDITED = frozenset({"list", "download", "ingest", "manifest", "open", "sign-in"
 _HEADER_BYTES = 32 * 1024
 _TARGET_BYTES = 8 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MENTIONED = 8  # proxies, at most
 _CLOSED = 499  # in logs and numbers only: the client went away before it was answered
 
 
@@ -48,22 +50,45 @@ class Visit:
     target: str
     address: str | None
     started: float
+    limits: Limits
+    place: Place | None = None
     key: Key | None = None
     denied: bool = False
     status: int = _CLOSED
     sent: int = 0
 
     @classmethod
-    def of(cls, scope: Scope) -> Visit:
+    def of(cls, scope: Scope, services: Services) -> Visit:
         given = Headers(scope=scope).get("x-request-id", "")
         return cls(
             id=given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8),
             method=scope["method"],
             # As it was sent, and without the query, which may hold what is nobody's business.
             target=scope.get("raw_path", scope["path"].encode()).decode("latin-1"),
-            address=scope["client"][0] if scope.get("client") else None,
+            address=services.origin.of(scope),
             started=time.perf_counter(),
+            limits=services.limits,
         )
+
+    def enter(self) -> None:
+        """Raises:
+        TooMany: too many requests come from this address.
+        """
+        self.place = self.limits.enter(self.address)
+
+    def identify(self, key: Key) -> None:
+        """Whose request it is.
+
+        Raises:
+            TooMany: too many come with this key.
+        """
+        self.key = key
+        if self.place is not None:
+            self.limits.enter_key(self.place, key.id)
+
+    def leave(self) -> None:
+        if self.place is not None:
+            self.place.leave()
 
     def allow(self, account: str, permission: str) -> None:
         """Return if the key may do this in this account.
@@ -103,11 +128,12 @@ class Guard:
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app, self._services = app, services
+        self._unheard = set[str | None]()  # the proxies that were logged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        visit = Visit.of(scope)
+        visit = Visit.of(scope, self._services)
         # Routes know GET only: HEAD is the same answer with its body left out.
         method = "GET" if visit.method == "HEAD" else visit.method
         scope = {**scope, "method": method, "shiftlog.visit": visit, "shiftlog.id": visit.id, "shiftlog.method": visit.method}
@@ -120,16 +146,26 @@ class Guard:
         except Exception as error:
             await answer.fail(error)
         finally:
+            visit.leave()
             self._note(visit, scope)
 
     async def _admit(self, visit: Visit, scope: Scope) -> None:
+        if scope["path"] != openapi.ALIVE:
+            self._mention_proxy(visit, scope)
+            visit.enter()
         _check_size(visit, scope)
         if not any(scope["path"] == prefix or scope["path"].startswith(f"{prefix}/") for prefix in GUARDED):
             return
         query = scope["query_string"].decode("latin-1")
         url = f"{self._services.base_url(scope)}{visit.target}{'?' if query else ''}{query}"
         authorization = Headers(scope=scope).getlist("authorization")
-        visit.key = await self._services.keyring.authenticate(authorization, visit.method, url)
+        visit.identify(await self._services.keyring.authenticate(authorization, visit.method, url))
+
+    def _mention_proxy(self, visit: Visit, scope: Scope) -> None:
+        """Say once of a proxy that nothing it says of its clients counts: they all share the limits of one address."""
+        if len(self._unheard) < _MENTIONED and visit.address not in self._unheard and self._services.origin.is_unheard(scope):
+            self._unheard.add(visit.address)
+            log.warning("proxy.untrusted", address=visit.address, advice="if it is a proxy of yours, name it: SHIFTLOG_TRUSTED_PROXIES")
 
     def _note(self, visit: Visit, scope: Scope) -> None:
         elapsed = time.perf_counter() - visit.started
@@ -184,7 +220,10 @@ class _Answer:
     async def fail(self, error: Exception) -> None:
         """Answer with an error; where an answer is under way, break off, so that nobody takes it for whole."""
         if self._started:
-            log.error("request.broken", id=self._visit.id, exc_info=error)
+            if isinstance(error, TooSlow):
+                log.warning("request.cut", id=self._visit.id, error=str(error))
+            else:
+                log.error("request.broken", id=self._visit.id, exc_info=error)
             raise error
         await problems.respond(self._request, error)(self._scope, self._receive, self.send)
 
@@ -209,7 +248,22 @@ class _Answer:
             await self._begin(message)
         elif self._visit.method != "HEAD":
             self._visit.sent += self._length if message["type"] == "http.response.pathsend" else len(message.get("body", b""))
-            await self._send(message)
+            await self._deliver(message)
+
+    async def _deliver(self, message: Message) -> None:
+        """Send a piece of the body; where more is to come, the client has to take what was sent before in good time.
+
+        Raises:
+            TooSlow: it does not.
+        """
+        if not message.get("more_body"):
+            return await self._send(message)
+        seconds = self._services.house.settings.send_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._send(message)
+        except TimeoutError:
+            raise TooSlow(f"the client has taken nothing for {seconds:g} s, after {self._visit.sent} bytes of the answer") from None
 
     async def _begin(self, message: Message) -> None:
         headers = MutableHeaders(raw=list(message.get("headers", [])))

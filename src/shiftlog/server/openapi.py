@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shiftlog.server import shapes
+from shiftlog.server import problems, shapes
 
 _DESCRIPTION = """Agent activity of contact centres: events in, immutable hourly files out.
 
@@ -23,6 +23,9 @@ SECURITY = {
 }
 
 router = APIRouter(tags=["operation"])
+
+#: What is asked of a server to know whether it lives; no limit may make it look dead.
+ALIVE = "/healthz"
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -49,6 +52,10 @@ def header(description: str, type_: str = "string") -> dict[str, Any]:
     return {"description": description, "schema": {"type": type_}}
 
 
+_LIMITED = problems.documented(429)
+_LIMITED[429]["headers"] = {"Retry-After": header("seconds", "integer")}
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The application's OpenAPI document; made once."""
     if not app.openapi_schema:
@@ -58,6 +65,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(path, operation)
+                if path != ALIVE:
+                    operation["responses"] |= _LIMITED
         app.openapi_schema = document
     return app.openapi_schema
 

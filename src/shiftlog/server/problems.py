@@ -23,6 +23,8 @@ from shiftlog.errors import (
     NoFiles,
     ShiftlogError,
     TooLarge,
+    TooMany,
+    TooSlow,
     Unauthorized,
     Unsupported,
 )
@@ -50,6 +52,8 @@ BRANCHES: dict[type[ShiftlogError], Branch] = {
     NoFiles: Branch(404, 21, "No Available Files"),
     Missing: Branch(404, 20, "not there, or another account's"),
     Gone: Branch(410, 22, "deleted when its retention ended"),
+    TooMany: Branch(429, 40, "too many requests, or too many at once; nothing was taken"),
+    TooSlow: Branch(408, 41, "the body came too slowly; nothing was taken"),
     Later: Branch(503, 50, "cannot be done now; nothing was changed"),
 }
 FAULT = Branch(500, 99, "a fault of the server")

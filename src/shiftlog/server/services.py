@@ -13,7 +13,9 @@ from shiftlog.landing import Landing
 from shiftlog.server.bodies import Bodies
 from shiftlog.server.identity import Keyring
 from shiftlog.server.ledger import Ledger
+from shiftlog.server.limits import Limits
 from shiftlog.server.monitor import Monitor
+from shiftlog.server.origin import Origin
 from shiftlog.server.scheduler import Scheduler
 from shiftlog.server.threads import Threads
 
@@ -31,7 +33,10 @@ class Services:
         self.house = house
         self.threads = Threads()
         self.monitor = Monitor(house)
-        self.bodies = Bodies(house.settings.body_bytes)
+        settings = house.settings
+        self.limits = Limits(settings, house.catalog)
+        self.origin = Origin(settings.trusted_proxies, settings.forwarded_header)
+        self.bodies = Bodies(settings.body_bytes, settings.body_seconds, settings.body_bytes_per_second)
         self._scheduler = Scheduler(house, self.monitor, publish=publish)
         self._started = False
 
@@ -46,6 +51,7 @@ class Services:
             self._started = True
             self.landing, self.ledger = Landing(self.house), Ledger(self.house.catalog)
             self.keyring = Keyring(self.house, self.ledger, self.threads)
+            self.limits.start()
             self._scheduler.start()
 
     def stop(self) -> None:
@@ -53,6 +59,7 @@ class Services:
         if self._started:
             self._started = False
             self._scheduler.stop()
+            self.limits.stop()
             self.landing.close()
             self.ledger.close()
 

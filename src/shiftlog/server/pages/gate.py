@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from shiftlog.catalog import accounts, publishing
 from shiftlog.catalog.keys import Key
-from shiftlog.errors import Forbidden, Invalid, TooLarge, Unauthorized
+from shiftlog.errors import Forbidden, Invalid, Unauthorized
 from shiftlog.hours import HOUR
 from shiftlog.house import House
 from shiftlog.server import problems
@@ -159,7 +159,7 @@ async def visitor(request: Request) -> Visitor:
         raise Unauthorized("you are not signed in, or not any more")
     key = await services.keyring.signed_in(ticket.key_id)
     visit = request.scope["shiftlog.visit"]
-    visit.key = key
+    visit.identify(key)
     visit.allow(request.query_params.get("account") or key.account, "read")
     situation = await services.threads.read(Situation.read, services.house, key.account)
     return Visitor(request, services, desk, key, ticket, situation)
@@ -173,16 +173,12 @@ async def form(request: Request) -> dict[str, str]:
 
     Raises:
         Forbidden: another site sent it, or it does not carry the token of this sign-in.
-        Invalid: it is no form; TooLarge: it is too long.
+        Invalid: it is no form; TooLarge: it is too long; TooSlow: it does not arrive.
     """
     _check_site(request)
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         raise Invalid("a form is expected, as application/x-www-form-urlencoded")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _FORM_BYTES:
-            raise TooLarge(f"the form has more than {_FORM_BYTES} bytes, which are allowed")
+    body = b"".join([chunk async for chunk in Services.of(request).bodies.stream(request, _FORM_BYTES)])
     fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     desk = Desk.of(request)
     ticket = desk.ticket(request, Services.of(request).house.catalog.now())

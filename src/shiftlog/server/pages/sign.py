@@ -48,7 +48,7 @@ async def sign_in(request: Request, fields: Form) -> Response:
     except Unauthorized as error:
         text = str(error)
         return _form(request, f"{text[:1].upper()}{text[1:]}.", 401, target)
-    request.scope["shiftlog.visit"].key = key
+    request.scope["shiftlog.visit"].identify(key)
     if not key.may("read"):
         raise Forbidden(f"the key has the permission {', '.join(sorted(key.permissions))}; pages need read: sign in with another key")
     now = services.house.catalog.now()
