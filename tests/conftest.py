@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from database import Postgresql
 from shiftlog.catalog import accounts
 from shiftlog.catalog import keys as catalog_keys
 from shiftlog.catalog.keys import NewKey
 from shiftlog.house import House
 from shiftlog.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgresql]:
+    """A PostgreSQL server, which stops when the process's tests are done."""
+    # Not in pytest's own directory, which the user that PostgreSQL runs as may not enter.
+    with tempfile.TemporaryDirectory(prefix="shiftlog-postgresql-") as scratch:
+        Path(scratch).chmod(0o755)
+        server = Postgresql.start(Path(scratch) / "server")
+        yield server
+        server.remove()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from database import Postgresql
 from shiftlog.catalog import Catalog, accounts, tables
 from shiftlog.names import PartName
 from shiftlog.settings import Settings
@@ -49,6 +50,23 @@ class OnSqlite:
         yield open_
         for catalog in opened:
             catalog.close()
+
+
+class OnPostgresql:
+    """The catalog in a database of its own, of a PostgreSQL that all tests of the process share."""
+
+    @pytest.fixture
+    def open_catalog(self, postgresql: Postgresql) -> Iterator[Callable[[], Catalog]]:
+        opened: list[Catalog] = []
+        with postgresql.database() as url:
+
+            def open_() -> Catalog:
+                opened.append(Catalog.open(url))
+                return opened[-1]
+
+            yield open_
+            for catalog in opened:
+                catalog.close()
 
 
 def make_account(catalog: Catalog, name: str) -> str:

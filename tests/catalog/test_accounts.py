@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalog.contract import NOW, CatalogContract, OnSqlite, make_account
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, make_account
 from shiftlog.catalog import Catalog, accounts
 from shiftlog.catalog.accounts import Account
 from shiftlog.errors import Invalid, Missing
@@ -84,6 +84,10 @@ class AccountsContract(CatalogContract):
         """An empty file is no mistake."""
         with catalog.write() as conn:
             assert accounts.name(conn, account, []) == 0
+
+
+class TestAccountsOnPostgresql(OnPostgresql, AccountsContract):
+    """On PostgreSQL."""
 
 
 class TestAccountsOnSqlite(OnSqlite, AccountsContract):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from catalog.contract import NOW, CatalogContract, OnSqlite, at_once, contents, make_account
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
 from shiftlog.catalog import Catalog, batches, publishing
 from shiftlog.catalog.batches import Batch, Claim
 from shiftlog.catalog.publishing import Outcome
@@ -171,6 +171,10 @@ class BatchesContract(CatalogContract):
             batches.forget(conn, NOW + 1)
         commit(catalog, "2", claim(account))
         assert numbers(catalog, account) == [2]
+
+
+class TestBatchesOnPostgresql(OnPostgresql, BatchesContract):
+    """On PostgreSQL."""
 
 
 class TestBatchesOnSqlite(OnSqlite, BatchesContract):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from catalog.contract import CatalogContract, OnSqlite, at_once, contents, make_account
+from catalog.contract import CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
 from disks import fill, make_read_only, small_disk
 from shiftlog.catalog import Catalog, accounts, tables
 from shiftlog.errors import Later, Unusable
@@ -65,6 +65,10 @@ class ConnectionContract(CatalogContract):
         assert abs(catalog.now() - time.time() * 1000) < 60_000
         with catalog.read() as conn:
             assert abs(catalog.now(conn) - catalog.now()) < 60_000
+
+
+class TestConnectionOnPostgresql(OnPostgresql, ConnectionContract):
+    """On PostgreSQL."""
 
 
 class TestConnectionOnSqlite(OnSqlite, ConnectionContract):

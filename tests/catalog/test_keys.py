@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from catalog.contract import NOW, CatalogContract, OnSqlite, at_once, contents, make_account
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
 from shiftlog.catalog import Catalog, keys
 from shiftlog.catalog.keys import NewKey
 from shiftlog.catalog.vault import VARIABLE, Vault
@@ -135,6 +135,10 @@ class KeysContract(CatalogContract):
             more = [keys.create(conn, vault, name, [], NOW).token for name in (other, account)]
             assert [row["token"] for row in keys.listing(conn)] == [key.token, *more]
             assert [row["token"] for row in keys.listing(conn, account)] == [key.token, more[1]]
+
+
+class TestKeysOnPostgresql(OnPostgresql, KeysContract):
+    """On PostgreSQL."""
 
 
 class TestKeysOnSqlite(OnSqlite, KeysContract):

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from catalog.contract import CatalogContract, OnSqlite, at_once, contents
+from catalog.contract import CatalogContract, OnPostgresql, OnSqlite, at_once, contents
 from shiftlog.catalog import Catalog, migrate, tables
 from shiftlog.errors import Unusable
 
@@ -65,6 +65,10 @@ class MigrateContract(CatalogContract):
         with pytest.raises(Unusable, match=r"has version 9999, this shiftlog knows versions up to .*; use a newer shiftlog"):
             open_catalog()
         assert contents(catalog) == before
+
+
+class TestMigrateOnPostgresql(OnPostgresql, MigrateContract):
+    """On PostgreSQL."""
 
 
 class TestMigrateOnSqlite(OnSqlite, MigrateContract):

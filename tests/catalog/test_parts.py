@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from catalog.contract import HOUR, NOW, CatalogContract, OnSqlite, insert_parts, make_account, part_row
+from catalog.contract import HOUR, NOW, CatalogContract, OnPostgresql, OnSqlite, insert_parts, make_account, part_row
 from shiftlog.catalog import Catalog, parts, tables
 from shiftlog.names import PartName
 
@@ -223,6 +223,10 @@ class PartsContract(CatalogContract):
             assert parts.revisions(conn, account, [n * HOUR for n in range(12_000)]) == {HOUR: 10, 20 * HOUR: 0}
             assert parts.revisions(conn, account, [HOUR, 2 * HOUR]) == {HOUR: 10}
             assert parts.first_scope(conn, account) == HOUR
+
+
+class TestPartsOnPostgresql(OnPostgresql, PartsContract):
+    """On PostgreSQL."""
 
 
 class TestPartsOnSqlite(OnSqlite, PartsContract):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from catalog.contract import HOUR, NOW, CatalogContract, OnSqlite, at_once, contents, make_account, part_row
+from catalog.contract import HOUR, NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account, part_row
 from catalog.test_batches import claim, commit
 from shiftlog.catalog import Catalog, batches, parts, publishing, tables
 from shiftlog.catalog.parts import NewPart
@@ -300,6 +300,10 @@ class PublishingContract(CatalogContract):
         assert [part.generated for part in found] == sorted({part.generated for part in found})
         with catalog.read() as conn:
             assert conn.scalar(sa.select(sa.func.count()).select_from(tables.runs)) == 15
+
+
+class TestPublishingOnPostgresql(OnPostgresql, PublishingContract):
+    """On PostgreSQL."""
 
 
 class TestPublishingOnSqlite(OnSqlite, PublishingContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog.contract import CatalogContract, OnSqlite, make_account
+from catalog.contract import CatalogContract, OnPostgresql, OnSqlite, make_account
 from shiftlog.catalog import Catalog
 from shiftlog.catalog.schedules import planned, replace
 from shiftlog.schedules import Planned
@@ -59,6 +59,10 @@ class SchedulesContract(CatalogContract):
             replace(conn, account, [Planned(1, 0, 10, 2)], 0, 10)
             replace(conn, other, [Planned(1, 0, 10, 4)], 0, 10)
             assert [planned(conn, name)[0].state for name in (account, other)] == [2, 4]
+
+
+class TestSchedulesOnPostgresql(OnPostgresql, SchedulesContract):
+    """On PostgreSQL."""
 
 
 class TestSchedulesOnSqlite(OnSqlite, SchedulesContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from catalog.contract import NOW, CatalogContract, OnSqlite, insert_parts, make_account, part_row
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, insert_parts, make_account, part_row
 from catalog.test_batches import claim, commit
 from catalog.test_publishing import new_part, publish
 from shiftlog.catalog import Catalog, batches, sweeping, tables
@@ -61,6 +61,10 @@ class SweepingContract(CatalogContract):
         """Whatever lies in its store."""
         with catalog.read() as conn:
             assert sweeping.named_objects(conn) == set()
+
+
+class TestSweepingOnPostgresql(OnPostgresql, SweepingContract):
+    """On PostgreSQL."""
 
 
 class TestSweepingOnSqlite(OnSqlite, SweepingContract):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.contract import NOW, CatalogContract, OnSqlite, at_once, make_account
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, make_account
 from shiftlog.catalog import Catalog, trail
 from shiftlog.catalog.trail import Entry, Nonce
 
@@ -79,6 +79,10 @@ class TrailContract(CatalogContract):
         with catalog.write() as conn:
             trail.record(conn, [])
             assert trail.entries(conn, account) == []
+
+
+class TestTrailOnPostgresql(OnPostgresql, TrailContract):
+    """On PostgreSQL."""
 
 
 class TestTrailOnSqlite(OnSqlite, TrailContract):

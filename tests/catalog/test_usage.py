@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.contract import NOW, CatalogContract, OnSqlite
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite
 from shiftlog.catalog import Catalog, usage
 
 
@@ -27,6 +27,10 @@ class UsageContract(CatalogContract):
             assert ("gone", "key 1") in usage.told(conn, "one")
             usage.tell(conn, "one", {"key 1": 1}, NOW + 600_001)
             assert usage.told(conn, "one") == {}
+
+
+class TestUsageOnPostgresql(OnPostgresql, UsageContract):
+    """On PostgreSQL."""
 
 
 class TestUsageOnSqlite(OnSqlite, UsageContract):

@@ -25,6 +25,9 @@ class Catalog:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.one_machine = engine.dialect.name == "sqlite"
+        # SQLite's transactions see one state by themselves. A writer of PostgreSQL sees what others have committed once it has the lock.
+        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reading = engine if self.one_machine else engine.execution_options(**snapshot)
         # SQLite has one writer. Waiting here is fair and prompt; waiting in SQLite is polling.
         self._writing = threading.RLock() if self.one_machine else None
 
@@ -44,9 +47,9 @@ class Catalog:
         try:
             migrate.upgrade(catalog.engine)
         except sa.exc.OperationalError as error:
-            raise Unusable(f"the catalog {_shown(url)} cannot be opened: {error.orig}") from None
+            raise Unusable(f"the catalog {_shown(url)} cannot be opened: {_said(error)}") from None
         except sa.exc.DatabaseError as error:
-            raise Unusable(f"{_shown(url)} is not a shiftlog catalog: {error.orig}") from None
+            raise Unusable(f"{_shown(url)} is not a shiftlog catalog: {_said(error)}") from None
         return catalog
 
     def close(self) -> None:
@@ -63,8 +66,8 @@ class Catalog:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A transaction that sees one state and changes nothing."""
-        with _translated(), self.engine.begin() as conn:
+        """A transaction that sees one state, as of its first look, and changes nothing."""
+        with _translated(), self._reading.begin() as conn:
             yield conn
 
     @contextmanager
@@ -90,10 +93,12 @@ def insert(conn: sa.Connection, table: sa.Table) -> Any:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """What can be tried again, as an error that says so. Whether a COMMIT that was cut off came through is not known: whoever
+    commits must be able to repeat it."""
     try:
         yield
-    except sa.exc.OperationalError as error:
-        raise Later(f"the catalog does not answer: {error.orig}", retry_after=1) from error
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        raise Later(f"the catalog does not answer: {_said(error)}", retry_after=1) from error
 
 
 def _sqlite_path(url: str) -> Path | None:
@@ -133,11 +138,27 @@ def _begin(conn: sa.Connection) -> None:
 
 def _server(url: str) -> sa.Engine:
     try:
-        return sa.create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+        if not url.startswith("postgresql"):
+            raise sa.exc.ArgumentError
+        return sa.create_engine(
+            url,
+            pool_size=16,
+            max_overflow=16,
+            pool_timeout=_BUSY_SECONDS,
+            pool_pre_ping=True,  # after a restart of the server, connections that it cut off are replaced and not used
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": 10, "application_name": "shiftlog", "options": f"-c lock_timeout={_BUSY_SECONDS}s"},
+        )
     except ModuleNotFoundError as error:
         raise Unusable(f"the catalog {_shown(url)} needs a driver: pip install 'shiftlog[postgresql]' ({error.name} is missing)") from None
     except sa.exc.ArgumentError:
         raise Unusable(f"{_shown(url)} is not a database URL; a file's path or postgresql+psycopg://… is expected") from None
+
+
+def _said(error: sa.exc.SQLAlchemyError) -> str:
+    """What the database said, on one line."""
+    lines = str(getattr(error, "orig", None) or error).splitlines()
+    return " ".join(line.strip() for line in lines if line.strip())
 
 
 def _shown(url: str) -> str:

@@ -36,10 +36,20 @@ class Entry:
 
 
 def use(conn: sa.Connection, nonces: Sequence[Nonce]) -> list[bool]:
-    """Take nonces; False for each that was used before."""
-    statement = insert(conn, tables.nonces).on_conflict_do_nothing()
-    columns = Nonce.__slots__
-    return [conn.execute(statement, {name: getattr(nonce, name) for name in columns}).rowcount == 1 for nonce in nonces]
+    """Take nonces; False for each that was used before, also among these."""
+    if not nonces:
+        return []
+    t = tables.nonces
+    # In one order everywhere: servers that take the same nonces at once must not wait for each other.
+    rows = {(n.key_id, n.timestamp, n.nonce): {name: getattr(n, name) for name in Nonce.__slots__} for n in reversed(nonces)}
+    statement = insert(conn, t).on_conflict_do_nothing().returning(t.c.key_id, t.c.timestamp, t.c.nonce)
+    taken = {tuple(row) for row in conn.execute(statement, [rows[key] for key in sorted(rows)])}
+    answers = []
+    for n in nonces:
+        key = (n.key_id, n.timestamp, n.nonce)
+        answers.append(key in taken)
+        taken.discard(key)
+    return answers
 
 
 def record(conn: sa.Connection, entries: Sequence[Entry]) -> None:
