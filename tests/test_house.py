@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
+from cryptography.fernet import Fernet
 
+from catalog.contract import at_once
+from database import Postgresql
 from disks import fill, make_read_only, small_disk
-from readers import land
-from scenes import T0, login, sent
-from shiftlog.catalog import accounts, keys
-from shiftlog.errors import Later, Missing, Unusable
+from readers import land, publish_at
+from scenes import HOUR, T0, login, logout, sent
+from shiftlog.catalog import accounts, deployment, keys
+from shiftlog.errors import Invalid, Later, Missing, Unusable
 from shiftlog.house import House
 from shiftlog.landing import Landing
 from shiftlog.settings import Settings
@@ -76,7 +80,7 @@ def test_a_full_disk_takes_no_events(tmp_path: Path):
         landing = Landing(house)
         with pytest.raises(Later, match="no space is left"):
             landing.accept("A", sent(login(T0)))
-        assert list(house.store.list()) == []
+        assert [found.key for found in house.store.list()] == [deployment.OBJECT]
         (disk / "filling").unlink()
         assert landing.accept("A", sent(login(T0))) == 1
         landing.close()
@@ -101,3 +105,77 @@ def test_a_store_elsewhere(tmp_path: Path):
     assert house.twins(["n.parquet"]).collect()["n"].to_list() == [1]
     assert not (tmp_path / "data" / "objects").exists()
     house.close()
+
+
+# ── catalog and store elsewhere ──
+
+
+@pytest.fixture
+def elsewhere(postgresql: Postgresql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The URLs of an empty catalog and an empty store, and a secret key in the environment."""
+    monkeypatch.setenv("SHIFTLOG_SECRET_KEY", Fernet.generate_key().decode())
+    with postgresql.database() as catalog:
+        yield {"catalog": catalog, "store": str(tmp_path / "store")}
+
+
+def test_a_deployment_without_a_directory(elsewhere: dict[str, str]):
+    """Two servers that begin at once have one deployment, and each reads what the other wrote."""
+    one, other = at_once(*[lambda: House.open(None, create=True, **elsewhere)] * 2)
+    with one.catalog.write() as conn:
+        accounts.ensure(conn, "A", T0, one.settings)
+    land(one, sent(login(T0), logout(T0 + HOUR)))
+    [part] = publish_at(other, T0 + 3 * HOUR)
+    assert one.store.get(part.gz_key)
+    for house in (one, other):
+        house.close()
+
+
+def test_the_environment_says_where(elsewhere: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    """What the options say; the URL's password is not shown."""
+    monkeypatch.setenv("SHIFTLOG_CATALOG", elsewhere["catalog"])
+    monkeypatch.setenv("SHIFTLOG_STORE", elsewhere["store"])
+    house = House.open(None, create=True)
+    assert (house.catalog.one_machine, house.directory) == (False, None)
+    assert "hunter2" not in f"{house!r}{house.settings!r}{house.catalog.engine!r}"
+    house.close()
+
+
+def test_a_catalog_with_another_store_is_refused(elsewhere: dict[str, str], tmp_path: Path):
+    """Whether that is empty or another deployment's; the one it belongs to goes on."""
+    house = House.open(None, create=True, **elsewhere)
+    with house.catalog.write() as conn:
+        accounts.ensure(conn, "A", T0, house.settings)
+    House.open(tmp_path / "theirs", create=True).close()
+    for store, message in ((tmp_path / "empty", "it has no mark"), (tmp_path / "theirs" / "objects", "do not belong together")):
+        with pytest.raises(Unusable, match=message):
+            House.open(None, catalog=elsewhere["catalog"], store=str(store))
+    House.open(None, **elsewhere).close()
+    house.close()
+
+
+def test_something_has_to_be_in_a_directory(elsewhere: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    """Who leaves it out is told what would have to be elsewhere."""
+    for missing in elsewhere:
+        with pytest.raises(Invalid, match=r"--data DIR \(or SHIFTLOG_DATA\) is expected"):
+            House.open(None, create=True, **{name: url for name, url in elsewhere.items() if name != missing})
+    monkeypatch.delenv("SHIFTLOG_SECRET_KEY")
+    with pytest.raises(Unusable, match="there is no secret key: set SHIFTLOG_SECRET_KEY"):
+        House.open(None, create=True, **elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("hunter2", "wrong"), "password authentication failed"),
+        (("/test_", "/missing_"), "does not exist"),
+        (("127.0.0.1:", "127.0.0.1:1"), "cannot be opened"),
+        (("postgresql+psycopg", "mysql"), "postgresql\\+psycopg://… is expected"),
+    ],
+)
+def test_a_catalog_that_cannot_be_reached(elsewhere: dict[str, str], change: tuple[str, str], said: str):
+    """One line that says why, without the password."""
+    url = elsewhere["catalog"].replace(*change)
+    with pytest.raises(Unusable, match=said) as refused:
+        House.open(None, create=True, catalog=url, store=elsewhere["store"])
+    assert "hunter2" not in str(refused.value)
+    assert "\n" not in str(refused.value)

@@ -76,8 +76,8 @@ def lake(directory: Path, *, account: str | None = None) -> Archive:
     return Archive(LakeSource(directory, account))
 
 
-def deployment(directory: Path, *, account: str | None = None) -> Archive:
-    """What is in a data directory; the errors are those of `open`."""
+def deployment(directory: Path | None, *, account: str | None = None) -> Archive:
+    """What is in a data directory, or where the environment says; the errors are those of `open`."""
     house = House.open(directory)
     try:
         return Archive(HouseSource(house, _only_account(house) if account is None else account), house.close)

@@ -75,7 +75,8 @@ def _versions(house: House) -> Iterator[Finding]:
 
 
 def _permissions(house: House) -> Iterator[Finding]:
-    for path, allowed in ((house.directory, 0o700), (house.directory / "secret.key", 0o600)):
+    private = () if house.directory is None else ((house.directory, 0o700), (house.directory / "secret.key", 0o600))
+    for path, allowed in private:
         if path.exists():
             mode = stat.S_IMODE(path.stat().st_mode)
             open_to_others = bool(mode & 0o077 & ~allowed)

@@ -4,19 +4,23 @@ DIR/objects/         the store: landing batches, parts, twins, carried sessions
 DIR/catalog.sqlite   the catalog
 DIR/secret.key       the key that secrets are encrypted with
 DIR/locks/           one lock file a publisher, held as long as its process lives
+
+Catalog and store may be elsewhere, by URL (SHIFTLOG_CATALOG, SHIFTLOG_STORE); then the directory holds what is left, and nothing where
+the secret key is in the environment. A catalog and a store belong together: each says so by the same mark, made once.
 """
 
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shiftlog.catalog import Catalog
-from shiftlog.catalog.vault import Vault
-from shiftlog.errors import Unusable
+from shiftlog.catalog import Catalog, accounts, deployment
+from shiftlog.catalog.vault import VARIABLE, Vault
+from shiftlog.errors import Invalid, Missing, Unusable
 from shiftlog.settings import Settings
 from shiftlog.store import Store, open_store
 
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 class House:
     """An open deployment."""
 
-    directory: Path
+    directory: Path | None
     store: Store
     catalog: Catalog
     vault: Vault
@@ -37,28 +41,32 @@ class House:
     @classmethod
     def open(
         cls,
-        directory: Path,
+        directory: Path | None,
         *,
         create: bool = False,
         settings: Settings | None = None,
         store: str | None = None,
         catalog: str | None = None,
     ) -> House:
-        """The deployment of a data directory; `store` and `catalog` are URLs of others than its own.
+        """The deployment of a data directory; `store` and `catalog` are URLs of others than its own (default: as the settings say).
 
         Raises:
-            Unusable: there is none (and `create` is false), it cannot be written, or is of a newer version.
+            Invalid: something is in the directory, and none is given.
+            Unusable: there is none (and `create` is false), it cannot be written, is of a newer version, or catalog and store are not
+                of one deployment.
         """
-        directory = directory.expanduser().absolute()
-        if create:
-            _make_private(directory)
-            _make_private(directory / "locks")
-        elif not directory.is_dir():
-            raise Unusable(f"there is no data directory {directory}; it comes with the first key: shiftlog keys create --data {directory}")
-        opened = Catalog.open(catalog or str(directory / "catalog.sqlite"), create=create)
-        _make_private(directory / "locks")  # after the catalog: a directory that is no deployment is left as it is
-        objects = open_store(store or str(directory / "objects"))
-        return cls(directory, objects, opened, Vault.open(directory / "secret.key"), settings or Settings())
+        known = settings or Settings()
+        catalog = catalog or known.catalog.get_secret_value() or None
+        store = store or known.store or None
+        if directory is not None:
+            directory = directory.expanduser().absolute()
+            _check(directory, create=create or catalog is not None)
+        opened = Catalog.open(catalog or str(_within(directory, "catalog.sqlite")), create=create)
+        if opened.one_machine:
+            _make_private(_within(directory, "locks"))  # after the catalog: a directory that is no deployment is left as it is
+        objects = open_store(store or str(_within(directory, "objects")))
+        _belong(opened, objects)
+        return cls(directory, objects, opened, Vault.open(None if directory is None else directory / "secret.key"), known)
 
     def twins(self, keys: Iterable[str]) -> pl.LazyFrame:
         """The rows of Parquet objects of one schema, in one scan; at least one.
@@ -71,8 +79,59 @@ class House:
         sources = [self.store.source(key) for key in keys]
         return pl.scan_parquet([source if isinstance(source, str) else io.BytesIO(source) for source in sources])  # type: ignore[arg-type]
 
+    def within(self, name: str) -> Path:
+        """A file or folder of the data directory.
+
+        Raises:
+            Invalid: there is no data directory.
+        """
+        return _within(self.directory, name)
+
     def close(self) -> None:
         self.catalog.close()
+
+
+def _check(directory: Path, *, create: bool) -> None:
+    if create:
+        _make_private(directory)
+    elif not directory.is_dir():
+        raise Unusable(f"there is no data directory {directory}; it comes with the first key: shiftlog keys create --data {directory}")
+
+
+def _within(directory: Path | None, name: str) -> Path:
+    if directory is None:
+        raise Invalid(
+            "--data DIR (or SHIFTLOG_DATA) is expected; it can be left out only where --catalog, --store and the variable "
+            f"{VARIABLE} say where everything is"
+        )
+    return directory / name
+
+
+def _belong(catalog: Catalog, store: Store) -> None:
+    """Return if catalog and store are of one deployment; new ones are marked as such.
+
+    Raises:
+        Unusable: they are not.
+    """
+    with catalog.read() as conn:
+        mine = deployment.mark(conn)
+        empty = not accounts.every(conn)
+    try:
+        theirs = store.get(deployment.OBJECT).decode()
+    except Missing:
+        theirs = None
+    if mine is None:
+        # The catalog comes first: of two who begin at once, both then write the same mark.
+        with catalog.write() as conn:
+            mine = deployment.make_mark(conn, theirs or secrets.token_hex(16))
+    elif theirs is None and not empty:
+        raise Unusable(f"the store is not the one that the catalog belongs to (deployment {mine}): it has no mark; check the store's URL")
+    if theirs is None:
+        store.put(deployment.OBJECT, mine.encode())
+    elif theirs != mine:
+        raise Unusable(
+            f"the catalog is of deployment {mine}, the store of deployment {theirs}; they do not belong together: check the URLs of both"
+        )
 
 
 def _make_private(directory: Path) -> None:

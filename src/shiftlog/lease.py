@@ -45,8 +45,9 @@ class Worker:
         self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Worker:
-        self._lock = self._lock_file(self.name).open("wb")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if self.house.catalog.one_machine:
+            self._lock = self._lock_file(self.name).open("wb")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -105,7 +106,7 @@ class Worker:
         return False
 
     def _lock_file(self, name: str) -> Path:
-        return self.house.directory / "locks" / f"{name}.lock"
+        return self.house.within("locks") / f"{name}.lock"
 
 
 def _raise_if(lost: threading.Event, account: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,6 +13,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SHIFTLOG_", frozen=True, extra="ignore")
 
+    # where things are
+    catalog: SecretStr = Field(SecretStr(""), description="the catalog's database URL; empty: a file in the data directory")
+    store: str = Field("", description="the store's URL; empty: a folder of the data directory")
     # publishing
     grace_seconds: int = Field(300, ge=0, description="how long after its end an hour is published")
     session_timeout_hours: float = Field(24, gt=0, description="a session without events for so long is closed")

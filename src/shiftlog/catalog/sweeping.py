@@ -6,7 +6,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from shiftlog.catalog import batches, tables
+from shiftlog.catalog import batches, deployment, tables
 
 _P = tables.parts
 
@@ -28,6 +28,7 @@ def named_objects(conn: sa.Connection) -> set[str]:
     """The keys of all objects that the catalog still names."""
     a = tables.accounts
     return {
+        *([] if deployment.mark(conn) is None else [deployment.OBJECT]),
         *conn.scalars(sa.select(_P.c.gz_key).where(_P.c.gz_gone.is_(None))),
         *conn.scalars(sa.select(_P.c.twin_key).where(_P.c.twin_gone.is_(None))),
         *conn.scalars(sa.select(a.c.carry_key).where(a.c.carry_key.is_not(None))),

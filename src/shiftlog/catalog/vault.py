@@ -25,10 +25,18 @@ class Vault:
             raise Unusable(f"the secret key is not one; 32 bytes in URL-safe base64 are expected in {VARIABLE} or the key file") from None
 
     @classmethod
-    def open(cls, file: Path) -> Vault:
-        """The vault of the key in the environment, else of the key file, which is made (mode 0600) where it is missing."""
+    def open(cls, file: Path | None) -> Vault:
+        """The vault of the key in the environment, else of the key file, which is made (mode 0600) where it is missing.
+
+        Raises:
+            Unusable: there is neither, or it is no key.
+        """
         given = os.environ.get(VARIABLE)
-        return cls(given.encode() if given else _read_or_make(file))
+        if given:
+            return cls(given.encode())
+        if file is None:
+            raise Unusable(f"there is no secret key: set {VARIABLE}, or name a data directory that has a key file")
+        return cls(_read_or_make(file))
 
     def encrypt(self, secret: str) -> str:
         return self._fernet.encrypt(secret.encode()).decode()

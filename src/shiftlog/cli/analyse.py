@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from shiftlog.cli import people, render
+from shiftlog.cli.place import deployed
 from shiftlog.cli.render import AnswerFormat
 from shiftlog.errors import Invalid
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 _SOURCE, _WINDOW, _ANSWER = "Where from", "What of it", "How"
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Published files (.gz), ours or the original service's.", show_default=False)]
-Data = Annotated[Path | None, typer.Option(help="A data directory (or SHIFTLOG_DATA).", show_default=False, rich_help_panel=_SOURCE)]
+Data = Annotated[
+    Path | None, typer.Option(help="A deployment's data directory (or SHIFTLOG_DATA).", show_default=False, rich_help_panel=_SOURCE)
+]
 Lake = Annotated[Path | None, typer.Option(help="A lake that shiftlog pull keeps.", show_default=False, rich_help_panel=_SOURCE)]
 Account = Annotated[str | None, typer.Option(help="The account.", show_default="the source's only one", rich_help_panel=_SOURCE)]
 From = Annotated[
@@ -62,7 +65,7 @@ Out = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this subject."""
     for command in (report, timeline, quality, chart, sql):
-        app.command()(command)
+        app.command()(deployed(command))
 
 
 # ── the commands ──
@@ -254,11 +257,12 @@ def _archive(files: list[Path] | None, data: Path | None, lake: Path | None, acc
     """
     from shiftlog import archive
 
-    if data is None and lake is None and not files and "SHIFTLOG_DATA" in os.environ:
+    named = [bool(files), data is not None, lake is not None].count(True)
+    if named == 0 and "SHIFTLOG_DATA" in os.environ:
         data = Path(os.environ["SHIFTLOG_DATA"])
-    if [bool(files), data is not None, lake is not None].count(True) != 1:
+    if named > 1 or (named == 0 and data is None and "SHIFTLOG_CATALOG" not in os.environ):
         raise Invalid("one source is expected: --data DIR, --lake DIR, or published files")
-    if data is not None:
+    if data is not None or named == 0:
         opened = archive.deployment(data, account=account)
     elif lake is not None:
         opened = archive.lake(lake, account=account)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from shiftlog.cli import render
+from shiftlog.cli.place import Data, deployed, opened
 from shiftlog.cli.render import Format
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this subject."""
-    app.command()(doctor)
+    app.command()(deployed(doctor))
 
 
 def doctor(
-    data: Annotated[Path, typer.Option("--data", help="The data directory.", show_default=False, envvar="SHIFTLOG_DATA")],
+    data: Data,
     format_: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.TABLE,
 ) -> None:
     """Check a deployment (versions, permissions, catalog, clocks, store, disk, lag), and say what to do.
@@ -28,13 +28,9 @@ def doctor(
     Example: `shiftlog doctor --data /srv/shiftlog`
     """
     from shiftlog import doctor
-    from shiftlog.house import House
 
-    house = House.open(data)
-    try:
+    with opened(data) as house:
         findings = list(doctor.examine(house))
-    finally:
-        house.close()
     render.rows([asdict(finding) for finding in findings], format_)
     if not doctor.healthy(findings):
         raise typer.Exit(1)

@@ -8,20 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from shiftlog import hours
 from shiftlog.cli import logs, render
+from shiftlog.cli.place import Data, deployed, opened
 from shiftlog.cli.render import Format
 from shiftlog.errors import Invalid, Missing
 from shiftlog.names import check_account
 
-if TYPE_CHECKING:
-    from shiftlog.house import House
-
-Data = Annotated[Path, typer.Option("--data", help="The data directory.", show_default=False, envvar="SHIFTLOG_DATA")]
 AccountOption = Annotated[str, typer.Option("--account", help="The account.", show_default=False)]
 FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
 
@@ -29,30 +26,20 @@ FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")
 def register(app: typer.Typer) -> None:
     """Add the commands of this subject."""
     keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the keys of accounts.")
-    keys_app.command("create")(create_key)
-    keys_app.command("list")(list_keys)
-    keys_app.command("revoke")(revoke_key)
+    keys_app.command("create")(deployed(create_key))
+    keys_app.command("list")(deployed(list_keys))
+    keys_app.command("revoke")(deployed(revoke_key))
     app.add_typer(keys_app, name="keys")
     accounts_app = typer.Typer(no_args_is_help=True, help="List accounts and change their settings.")
-    accounts_app.command("list")(list_accounts)
-    accounts_app.command("set")(set_account)
+    accounts_app.command("list")(deployed(list_accounts))
+    accounts_app.command("set")(deployed(set_account))
     app.add_typer(accounts_app, name="accounts")
     names_app = typer.Typer(no_args_is_help=True, help="What agents, groups and profiles are called.")
-    names_app.command("import")(import_names)
+    names_app.command("import")(deployed(import_names))
     app.add_typer(names_app, name="names")
-    for command in (serve, ingest, publish, files, settings):
-        app.command()(command)
-
-
-@contextmanager
-def _house(data: Path, *, create: bool = False) -> Iterator[House]:
-    from shiftlog.house import House
-
-    house = House.open(data, create=create)
-    try:
-        yield house
-    finally:
-        house.close()
+    for command in (serve, ingest, publish, files):
+        app.command()(deployed(command))
+    app.command()(settings)
 
 
 # ── keys ──
@@ -78,7 +65,7 @@ def create_key(
     """
     from shiftlog.catalog import accounts, keys
 
-    with _house(data, create=True) as house:
+    with opened(data, create=True) as house:
         now = house.catalog.now()
         until = None if expires is None else hours.parse(expires)
         with house.catalog.write() as conn:
@@ -113,7 +100,7 @@ def list_keys(
     """
     from shiftlog.catalog import keys
 
-    with _house(data) as house, house.catalog.read() as conn:
+    with opened(data) as house, house.catalog.read() as conn:
         found = keys.listing(conn, account)
     for key in found:
         for name in ("created", "expires", "revoked"):
@@ -128,7 +115,7 @@ def revoke_key(data: Data, key: Annotated[str, typer.Argument(help="The key's to
     """
     from shiftlog.catalog import keys
 
-    with _house(data) as house, house.catalog.write() as conn:
+    with opened(data) as house, house.catalog.write() as conn:
         keys.revoke(conn, key, house.catalog.now())
     render.note(f"key {key} is revoked")
 
@@ -143,7 +130,7 @@ def list_accounts(data: Data, format_: FormatOption = Format.TABLE) -> None:
     """
     from shiftlog.catalog import accounts, publishing
 
-    with _house(data) as house, house.catalog.read() as conn:
+    with opened(data) as house, house.catalog.read() as conn:
         found = [(account, publishing.state(conn, account.account)) for account in accounts.every(conn)]
     rows = [
         {
@@ -181,7 +168,7 @@ def set_account(
     if schema_version is not None:
         schema.schema(schema_version)
     given = {"time_zone": time_zone, "schema_version": schema_version, "retention_days": retention_days}
-    with _house(data) as house, house.catalog.write() as conn:
+    with opened(data) as house, house.catalog.write() as conn:
         found = accounts.update(conn, account, {name: value for name, value in given.items() if value is not None})
     render.one(asdict(found), format_)
 
@@ -199,7 +186,7 @@ def import_names(
     """
     from shiftlog.catalog import accounts
 
-    with _house(data) as house, house.catalog.write() as conn:
+    with opened(data) as house, house.catalog.write() as conn:
         zone = accounts.get(conn, account).time_zone
         count = accounts.name(conn, account, list(_names(file, zone)))
     render.note(f"{count} names imported")
@@ -231,7 +218,7 @@ def _names(file: Path, zone: str) -> Iterator[tuple[str, int, int, str]]:
 def ingest(
     files: Annotated[list[str], typer.Argument(help="NDJSON, JSON, CloudEvents or published files, plain or .gz; - is standard input.")],
     account: AccountOption,
-    data: Annotated[Path | None, typer.Option(help="The data directory to write to.", envvar="SHIFTLOG_DATA")] = None,
+    data: Data = None,
     url: Annotated[str | None, typer.Option(help="Or the server to send to.")] = None,
     bearer: Annotated[str | None, typer.Option(help="The bearer token for it.", envvar="SHIFTLOG_BEARER")] = None,
 ) -> None:
@@ -239,7 +226,7 @@ def ingest(
 
     Example: `shiftlog ingest day.ndjson.gz --data /srv/shiftlog --account 75555851`
     """
-    if (data is None) == (url is None):
+    if data is not None and url is not None:
         raise Invalid("either --data DIR or --url URL is expected")
     check_account(account)
     with _sender(data, url, bearer, account) as send, render.progress("bytes") as bar:
@@ -260,17 +247,17 @@ def _send_file(name: str, account: str, send: Any, bar: Any) -> int:
 
 @contextmanager
 def _sender(data: Path | None, url: str | None, bearer: str | None, account: str) -> Iterator[Any]:
-    if data is None:
+    if url is not None:
         from shiftlog.client import Client, Profile
 
         if not bearer:
             raise Invalid("--bearer TOKEN (or SHIFTLOG_BEARER) is expected with --url")
-        with Client(Profile(str(url), account, bearer=bearer)) as client:
+        with Client(Profile(url, account, bearer=bearer)) as client:
             yield client.post_events
         return
     from shiftlog.landing import Landing
 
-    with _house(data) as house:
+    with opened(data) as house:
         landing = Landing(house)
         try:
             yield lambda frame: landing.accept(account, frame)
@@ -296,7 +283,7 @@ def publish(
 
     instant = None if now is None else hours.parse(now)
     found: list[dict[str, Any]] = []
-    with _house(data) as house, Worker(house) as worker, render.progress("parts") as bar:
+    with opened(data) as house, Worker(house) as worker, render.progress("parts") as bar:
         with house.catalog.read() as conn:
             wanted = [account] if account else [known.account for known in accounts.every(conn)]
         task = bar.add_task("parts written", total=None)
@@ -313,7 +300,7 @@ def files(data: Data, account: AccountOption, format_: FormatOption = Format.TAB
     """
     from shiftlog.catalog import accounts, parts
 
-    with _house(data) as house, house.catalog.read() as conn:
+    with opened(data) as house, house.catalog.read() as conn:
         zone = accounts.get(conn, account).time_zone
         found = parts.manifest(conn, account, now=house.catalog.now(), after=0, limit=sys.maxsize)
     render.rows(
@@ -360,12 +347,10 @@ def serve(
     """
     from shiftlog.server import app as server
 
-    if workers > 1:
-        raise Invalid("several workers need a catalog that takes several writers; SQLite takes one: use --workers 1")
     if (tls_cert is None) != (tls_key is None):
         raise Invalid("--tls-cert and --tls-key are expected together")
     logs.to_stderr(logging.INFO)
-    with _house(data) as house:
+    with opened(data) as house:
         server.serve(house, host=host, port=port, public_url=public_url, publish=publish, tls_cert=tls_cert, tls_key=tls_key)
 
 

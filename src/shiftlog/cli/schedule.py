@@ -9,20 +9,21 @@ import typer
 
 from shiftlog import hours
 from shiftlog.cli import render
+from shiftlog.cli.place import Data, deployed, opened
 from shiftlog.errors import Invalid, Missing
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this subject."""
     schedule_app = typer.Typer(no_args_is_help=True, help="What is planned for agents.")
-    schedule_app.command("import")(import_schedule)
+    schedule_app.command("import")(deployed(import_schedule))
     app.add_typer(schedule_app, name="schedule")
 
 
 def import_schedule(
     account: Annotated[str, typer.Argument(help="The account.")],
     file: Annotated[Path, typer.Argument(help="CSV with the columns agent, start, end (ISO) and state (its name or code).")],
-    data: Annotated[Path, typer.Option("--data", help="The data directory.", show_default=False, envvar="SHIFTLOG_DATA")],
+    data: Data,
     from_: Annotated[
         str | None, typer.Option("--from", help="Where the file begins to say everything (ISO).", show_default="its first start")
     ] = None,
@@ -39,19 +40,14 @@ def import_schedule(
     from shiftlog import schedules
     from shiftlog.catalog import accounts
     from shiftlog.catalog.schedules import replace
-    from shiftlog.house import House
 
-    house = House.open(data)
-    try:
-        with house.catalog.write() as conn:
-            zone = accounts.get(conn, account).time_zone
-            plan = schedules.read(_text(file), name=str(file), tz=zone)
-            start = min(row.start for row in plan) if from_ is None else hours.parse(from_, zone)
-            end = max(row.end for row in plan) if to is None else hours.parse(to, zone)
-            schedules.check_within(plan, start, end, tz=zone)
-            replace(conn, account, plan, start, end)
-    finally:
-        house.close()
+    with opened(data) as house, house.catalog.write() as conn:
+        zone = accounts.get(conn, account).time_zone
+        plan = schedules.read(_text(file), name=str(file), tz=zone)
+        start = min(row.start for row in plan) if from_ is None else hours.parse(from_, zone)
+        end = max(row.end for row in plan) if to is None else hours.parse(to, zone)
+        schedules.check_within(plan, start, end, tz=zone)
+        replace(conn, account, plan, start, end)
     agents = len({row.agent_id for row in plan})
     render.note(f"{len(plan)} rows of {agents} agents imported, {hours.iso(start, zone)} to {hours.iso(end, zone)}")
 
