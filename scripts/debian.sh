@@ -19,7 +19,7 @@ as_root() {
   fi
 }
 
-install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" </dev/null; }
+install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "${missing[@]}" </dev/null; }
 
 command -v apt-get >/dev/null || {
   say "not Debian; without ${missing[*]}"

@@ -7,5 +7,6 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null
 scripts/setup.sh
 scripts/browser.sh
 scripts/debian.sh unzip || true
+scripts/debian.sh ceph-mon ceph-osd ceph-common radosgw curl || true # scripts/s3.sh
 scripts/singer.sh
 exec .venv/bin/pytest -n 2 --dist loadscope -m 'not soak' "$@"

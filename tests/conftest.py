@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from database import Postgresql
+from s3 import Server
 from shiftlog.catalog import accounts
 from shiftlog.catalog import keys as catalog_keys
 from shiftlog.catalog.keys import NewKey
@@ -48,3 +51,18 @@ def keys(house: House, account: str) -> NewKey:
     """A key of the account with all permissions."""
     with house.catalog.write() as conn:
         return catalog_keys.create(conn, house.vault, account, ["read", "write", "admin"], house.catalog.now())
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """The S3 server of this run."""
+    mine = tmp_path_factory.getbasetemp()
+    return Server.start((mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "server")
+
+
+@pytest.fixture
+def s3(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty store on S3; the variables that lead to it are set."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.place()
