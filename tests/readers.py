@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import sqlalchemy as sa
 
 from shiftlog import container, lake
-from shiftlog.catalog import parts, publishing
+from shiftlog.catalog import Catalog, parts, publishing
 from shiftlog.catalog.parts import Part
 from shiftlog.house import House
 from shiftlog.landing import Landing
@@ -30,6 +32,22 @@ def publish_at(house: House, now: int, account: str = "A") -> Sequence[Part]:
     """Publish as if it were `now` (epoch ms)."""
     with Worker(house) as worker:
         return publish(worker, account, now=now)
+
+
+class CatalogAt(Catalog):
+    """A catalog whose clock stands at an instant."""
+
+    def __init__(self, engine: sa.Engine, instant: int) -> None:
+        super().__init__(engine)
+        self.instant = instant
+
+    def now(self, conn: sa.Connection | None = None) -> int:
+        return self.instant
+
+
+def at(house: House, instant: int) -> House:
+    """The same deployment when the clock shows `instant` (epoch ms)."""
+    return replace(house, catalog=CatalogAt(house.catalog.engine, instant))
 
 
 def all_parts(house: House, account: str = "A") -> list[Part]:

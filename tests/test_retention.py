@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from catalog.contract import at_once
-from readers import all_parts, every_row, land, publish_at, standing
+from readers import all_parts, at, every_row, land, publish_at, standing
 from scenes import DAY, HOUR, T0, event, login, logout, sent
-from shiftlog.catalog import Catalog, accounts, batches, deployment, parts, publishing, sweeping, tables, trail
+from shiftlog.catalog import accounts, batches, deployment, parts, publishing, sweeping, tables, trail
 from shiftlog.catalog.trail import Nonce
 from shiftlog.house import House
 from shiftlog.retention import Swept, sweep
@@ -22,22 +22,6 @@ from shiftlog.store import Object, Store
 
 pytestmark = pytest.mark.usefixtures("account")
 SAFETY = Settings().safety
-
-
-class CatalogAt(Catalog):
-    """A catalog whose clock stands at an instant."""
-
-    def __init__(self, engine: sa.Engine, instant: int) -> None:
-        super().__init__(engine)
-        self.instant = instant
-
-    def now(self, conn: sa.Connection | None = None) -> int:
-        return self.instant
-
-
-def at(house: House, instant: int) -> House:
-    """The same deployment when the clock shows `instant` (epoch ms)."""
-    return replace(house, catalog=CatalogAt(house.catalog.engine, instant))
 
 
 def keys(house: House, prefix: str = "") -> set[str]:

@@ -15,11 +15,19 @@ import polars as pl
 import pytest
 
 from disks import file_size_limit, fill, make_read_only, small_disk
-from shiftlog.errors import Invalid, Later, Missing, Unusable
+from s3 import Server
+from shiftlog.errors import Damaged, Invalid, Later, Missing, Unusable
 from shiftlog.store import Directory, Store, open_store
 
 KEY = "parts/A/2026-01-01/Agent.0.3600000.part-00000-0.0123456789ab.gz"
 BIG = bytes(range(256)) * 12_000  # three pieces of 1 MiB
+HUGE = bytes(range(251)) * 68_000  # over 16 MiB, which is put in parts
+
+
+def put_all(store: Store, objects: dict[str, bytes]) -> None:
+    with store.batch() as put:
+        for key, data in objects.items():
+            put(key, data)
 
 
 class StoreContract:
@@ -29,11 +37,51 @@ class StoreContract:
     def store(self) -> Store:
         raise NotImplementedError
 
-    @pytest.mark.parametrize("data", [b"", b"\0", BIG], ids=len)
+    @pytest.mark.parametrize("data", [b"", b"\0", BIG, HUGE], ids=len)
     def test_what_is_put_comes_back(self, store: Store, data: bytes):
         """All of it, whatever the bytes and however many."""
         store.put(KEY, data)
         assert store.get(KEY) == data
+
+    def test_what_is_put_again_is_no_mistake(self, store: Store):
+        """The answer to the first time may have been lost."""
+        store.put(KEY, b"abc")
+        store.put(KEY, b"abc")
+        assert store.get(KEY) == b"abc"
+
+    @pytest.mark.parametrize("data", [b"xyz", HUGE], ids=len)
+    def test_an_object_is_never_overwritten(self, store: Store, data: bytes):
+        """Keys are unique, so who writes one again is mistaken."""
+        store.put(KEY, b"abc")
+        with pytest.raises(Damaged, match=f"the store has an object {KEY} already, of other bytes; it was not overwritten"):
+            store.put(KEY, data)
+        assert store.get(KEY) == b"abc"
+
+    def test_a_batch_is_there_when_it_ends(self, store: Store):
+        """All of it, from whatever thread; more than fits in memory at once waits."""
+        keys = [f"parts/{n}.gz" for n in range(60)]
+        with store.batch() as put, ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda key: put(key, key.encode()), keys))
+        assert list(store.several(keys)) == [key.encode() for key in keys]
+
+    def test_a_batch_with_a_mistake_is_an_error(self, store: Store):
+        """At the latest when it ends."""
+        store.put("taken", b"abc")
+        with pytest.raises(Damaged, match="the store has an object taken already"):
+            put_all(store, {"taken": b"xyz"} | {f"a/{n}": b"x" for n in range(60)})
+
+    def test_several_objects_come_in_order(self, store: Store):
+        """Until one is not there."""
+        for n in range(10):
+            store.put(f"a/{n}", bytes([n]))
+        found = store.several(["a/3", "a/1", "a/2", *(f"a/{n}" for n in range(10)), "nothing"])
+        assert [next(found)[0] for _ in range(13)] == [3, 1, 2, *range(10)]
+        with pytest.raises(Missing, match="the store has no object nothing"):
+            next(found)
+
+    def test_it_answers(self, store: Store):
+        """Also when it is empty."""
+        store.reach()
 
     def test_polars_reads_a_source(self, store: Store):
         """A path or the bytes: a frame comes back from either."""
@@ -41,6 +89,7 @@ class StoreContract:
         frame.write_parquet(buffer)
         store.put("landing/a.parquet", buffer.getvalue())
         assert pl.scan_parquet(store.source("landing/a.parquet")).collect().equals(frame)
+        assert [pl.read_parquet(source).height for source in store.sources(["landing/a.parquet"] * 3)] == [2, 2, 2]
 
     @pytest.mark.parametrize(
         ("start", "end"), [(0, len(BIG)), (0, 1), (1 << 20, (1 << 20) + 1), (5, 2_500_000), (len(BIG) - 1, len(BIG)), (7, 7)]
@@ -130,6 +179,31 @@ class TestDirectory(StoreContract):
     def test_opening_leaves_nothing(self, store: Store, tmp_path: Path):
         """What was written to try the directory is gone."""
         assert list((tmp_path / "made" / "here").iterdir()) == []
+
+
+class TestS3(StoreContract):
+    """Ceph's gateway, which is one."""
+
+    @pytest.fixture
+    def store(self, s3: str) -> Store:
+        return open_store(s3)
+
+    def test_an_object_has_no_file(self, store: Store):
+        """So it is never sent as one."""
+        store.put(KEY, b"x")
+        assert store.path(KEY) is None
+
+    def test_opening_leaves_nothing(self, store: Store):
+        """What was written to try the bucket is gone."""
+        assert list(store.list()) == []
+
+    def test_stores_in_one_bucket_do_not_meet(self, store: Store, s3_server: Server):
+        """Each has its prefix."""
+        other = open_store(s3_server.place())
+        store.put(KEY, b"x")
+        with pytest.raises(Missing):
+            other.get(KEY)
+        assert list(other.list()) == []
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class House:
         """
         import polars as pl
 
-        sources = [self.store.source(key) for key in keys]
+        sources = self.store.sources(keys)
         return pl.scan_parquet([source if isinstance(source, str) else io.BytesIO(source) for source in sources])  # type: ignore[arg-type]
 
     def within(self, name: str) -> Path:

@@ -157,12 +157,14 @@ def _claim(request: _Request, owners: dict[tuple[str, str], int]) -> None:
 
 def read(store: Store, wanted: Iterable[Batch], condition: pl.Expr | None = None) -> pl.DataFrame:
     """The events of batches (columns `events.ACCEPTED`), in order; only those that meet the condition."""
-    frames = [_read(store, batch, condition) for batch in wanted]
+    found = list(wanted)
+    sources = store.sources(batch.object_key for batch in found)
+    frames = [_read(source, batch, condition) for source, batch in zip(sources, found, strict=True)]
     return pl.concat(frames) if frames else pl.DataFrame(schema=ACCEPTED)
 
 
-def _read(store: Store, batch: Batch, condition: pl.Expr | None) -> pl.DataFrame:
-    rows = pl.read_parquet(store.source(batch.object_key), columns=list(SENT), n_rows=batch.first_row + batch.rows).slice(batch.first_row)
+def _read(source: str | bytes, batch: Batch, condition: pl.Expr | None) -> pl.DataFrame:
+    rows = pl.read_parquet(source, columns=list(SENT), n_rows=batch.first_row + batch.rows).slice(batch.first_row)
     accepted = rows.with_columns(
         pl.lit(batch.received_at, pl.Int64).alias("receivedAt"),
         (pl.int_range(pl.len(), dtype=pl.Int64) + batch.number * _POSITION_ROWS).alias("position"),

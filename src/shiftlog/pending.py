@@ -5,7 +5,7 @@ The publisher commits what `gather` and `sessions.refold` give; the live view sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -19,6 +19,7 @@ from shiftlog.errors import Missing
 from shiftlog.house import House
 from shiftlog.sessions import BUCKET, FOLDABLE, FOLDED, TWIN, foldable, refold, unfold
 
+_TWIN_EVENTS = 1_000_000  # events of twins that are gone through at a time, about: a bucket's are in memory whole
 _MANY_STRETCHES = 32  # more stretches of late events than this are looked up as one
 
 
@@ -102,7 +103,23 @@ def _twins(house: House, wanted: Sequence[Part], agents: Sequence[int], identiti
         return pl.DataFrame(schema={**FOLDED, "revision": TWIN["revision"]})
     concerned = pl.col("agentID").is_in(agents) | pl.col("agentSessionId").is_in(identities)
     scope = pl.col("part").str.extract(r"^Agent\.(\d+)\.").cast(pl.Int64)
-    return house.twins(part.twin_key for part in wanted).filter(concerned).with_columns(scope=scope).select(columns).collect()
+    found = [
+        house.twins(part.twin_key for part in some).filter(concerned).with_columns(scope=scope).select(columns).collect()
+        for some in _few(wanted)
+    ]
+    return pl.concat(found)
+
+
+def _few(wanted: Sequence[Part]) -> Iterator[list[Part]]:
+    """Parts in groups of about `_TWIN_EVENTS`, in their order."""
+    group: list[Part] = []
+    for part in wanted:
+        group.append(part)
+        if sum(part.events for part in group) >= _TWIN_EVENTS:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _current(known: pl.DataFrame, hulls: pl.DataFrame, account: str, published: dict[str, int]) -> pl.DataFrame:

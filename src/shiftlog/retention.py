@@ -2,7 +2,8 @@
 
 The catalog is changed first and the bytes go afterwards: a crash in between leaves bytes without a name, which the next
 sweep deletes. Garbage collection cannot meet an object that is about to be named: it takes only objects older than
-`safety_hours`, and a commit refuses objects older than an hour.
+`safety_hours`, and a commit refuses objects older than an hour. The one age is told by the store's clock, the other by the catalog's:
+there is always an hour between the two limits, by which the clocks may differ.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shiftlog.catalog import accounts, batches, sweeping, trail
-from shiftlog.hours import DAY
+from shiftlog.catalog.publishing import OBJECT_AGE
+from shiftlog.hours import DAY, HOUR
 from shiftlog.house import House
+
+_CLOCKS = HOUR  # ms by which the clocks of store and catalog may differ; services refuse those who differ by a quarter of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ def sweep(house: House) -> Swept:
         sweeping.forget_session_ids(conn, now - house.settings.history_days * DAY)
         trail.expire(conn, now)
     house.store.delete([*files, *twins, *landed])
-    return Swept(len(files), len(twins), len(landed), _collect(house, now - house.settings.safety))
+    return Swept(len(files), len(twins), len(landed), _collect(house, now - max(house.settings.safety, OBJECT_AGE + _CLOCKS)))
 
 
 def _collect(house: House, before: int) -> int:

@@ -15,12 +15,17 @@ class Threads:
 
     def __init__(self) -> None:
         self._reading = CapacityLimiter(16)  # the catalog's pool has as many connections at hand
+        self._fetching = CapacityLimiter(32)  # of the store: where it stalls, those who ask the catalog do not wait behind it
         self._parsing = CapacityLimiter(2)  # holds the interpreter's lock for most of its time: more would only take turns
         self._folding = CapacityLimiter(2)  # a lot of memory each
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
-        """Short work: a query, a piece of a file."""
+        """Short work: a query."""
         return await to_thread.run_sync(function, *args, limiter=self._reading)
+
+    async def fetch(self, function: Callable[..., T], *args: object) -> T:
+        """A piece of a file, out of the store."""
+        return await to_thread.run_sync(function, *args, limiter=self._fetching)
 
     async def parse(self, function: Callable[..., T], *args: object) -> T:
         """The body of a request."""

@@ -95,14 +95,15 @@ class Archive:
         return self._start + self._directory + large + _END.size
 
     def chunks(self) -> Iterator[bytes]:
-        """The archive, in pieces of bounded size; blocks, and has one part in memory at a time.
+        """The archive, in pieces of bounded size; blocks, and has no more than a few parts in memory.
 
         Raises:
             Damaged: a part's bytes are not as they were published; what was given until then is no archive.
         """
         directory = bytearray()
+        members = self._store.several(entry.part.gz_key for entry in self._entries)
         for entry in self._entries:
-            gz = memoryview(self._member(entry.part))
+            gz = memoryview(self._member(members, entry.part))
             stream, trailer = gz[_GZIP_HEADER:-_GZIP_TRAILER], bytes(gz[-_GZIP_TRAILER:])
             yield entry.local(trailer)
             for start in range(0, len(stream), _PIECE):
@@ -110,9 +111,9 @@ class Archive:
             directory += entry.central(trailer)
         yield bytes(directory) + self._end()
 
-    def _member(self, part: Part) -> bytes:
+    def _member(self, members: Iterator[bytes], part: Part) -> bytes:
         try:
-            gz = self._store.get(part.gz_key)
+            gz = next(members)
         except Missing:
             raise lost(part, "gz") from None
         # The header that `container.compress` writes, and no other: what follows ten bytes is the stream.
