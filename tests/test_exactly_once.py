@@ -10,22 +10,39 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from database import Postgresql
 from readers import all_parts, every_row, land, publish_at, standing
 from scenes import DAY, HOUR, T0, login, logout, sent
 from shiftlog.catalog import parts
 from shiftlog.events import SENT
 from shiftlog.hours import parse
 from shiftlog.house import House
+from shiftlog.settings import Settings
 from shiftlog.simulate import Simulation, simulate
 
 pytestmark = pytest.mark.usefixtures("account")
 
+
+@pytest.fixture
+def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A deployment in a directory, whose catalog is in it or in PostgreSQL; the processes of the test open the same."""
+    with ExitStack() as stack:
+        if getattr(request, "param", "sqlite") == "postgresql":
+            server: Postgresql = request.getfixturevalue("postgresql")
+            monkeypatch.setenv("SHIFTLOG_CATALOG", stack.enter_context(server.database()))
+        opened = House.open(tmp_path / "data", create=True, settings=Settings(lead_milliseconds=0))
+        stack.callback(opened.close)
+        yield opened
+
+
+ON_BOTH = pytest.mark.parametrize("house", ["sqlite", "postgresql"], indirect=True)
 WORKERS = str(Path(__file__).with_name("workers.py"))
 START = parse("2026-03-01T00:00:00+01:00")
 
@@ -114,6 +131,7 @@ def one_day(house: House, agents: int = 40) -> Simulation:
     return simulation
 
 
+@ON_BOTH
 def test_two_publishers_at_once_do_no_harm(house: House):
     """Of two that start together one publishes, and the other finds nothing left to do."""
     simulation = one_day(house)
@@ -124,6 +142,7 @@ def test_two_publishers_at_once_do_no_harm(house: House):
     check_against_truth(house, simulation)
 
 
+@ON_BOTH
 def test_a_publisher_that_sleeps_is_overtaken(house: House):
     """Stopped in mid-publish, it loses its lease to another; woken, it changes nothing and says so."""
     simulation = one_day(house)
@@ -142,10 +161,11 @@ def test_a_publisher_that_sleeps_is_overtaken(house: House):
     check_against_truth(house, simulation)
 
 
-def test_a_publisher_that_died_is_replaced_at_once(house: House):
-    """Its lease has an hour to go, but its lock died with it."""
+@ON_BOTH
+def test_a_publisher_that_died_is_replaced(house: House):
+    """At once on one machine, where its lock dies with it though its lease has an hour to go; else when its lease is over."""
     simulation = one_day(house)
-    victim = start("publish", house.directory, "A", START + 4 * DAY, lease_seconds=3600)
+    victim = start("publish", house.directory, "A", START + 4 * DAY, lease_seconds=3600 if house.catalog.one_machine else 2)
     assert victim.stdout is not None
     assert victim.stdout.readline() == "part\n"
     victim.kill()
@@ -176,11 +196,13 @@ def killed_at_random(house: House, tmp_path: Path, kills: int, seed: int) -> Non
     check_against_truth(house, simulation)
 
 
+@ON_BOTH
 def test_kill_9_loses_and_doubles_nothing(house: House, tmp_path: Path):
     """Killed at random moments of ingest and publish and started again, every acknowledged event is published once."""
     killed_at_random(house, tmp_path, kills=12, seed=4)
 
 
+@ON_BOTH
 @pytest.mark.soak
 def test_kill_9_fifty_times(house: House, tmp_path: Path):
     """The same at fifty moments."""
@@ -204,6 +226,7 @@ def poll(house: House, seen: list[str], stop: threading.Event) -> None:
         time.sleep(0.1)
 
 
+@ON_BOTH
 def test_a_poller_sees_every_part_exactly_once(house: House):
     """While two processes publish 200 hours, with late events among them."""
     events = [e for h in range(200) for e in (login(T0 + h * HOUR, agentID=h), logout(T0 + h * HOUR + 1, agentID=h))]
@@ -216,6 +239,7 @@ def test_a_poller_sees_every_part_exactly_once(house: House):
 import sys
 from pathlib import Path
 from shiftlog.house import House
+from shiftlog.settings import Settings
 from shiftlog.lease import Worker
 from shiftlog.publish import publish
 house = House.open(Path({str(house.directory)!r}))

@@ -13,6 +13,7 @@
     ├── Gone               was there, and was deleted when its retention ended
     ├── Damaged            bytes that are not what they should be; names file, line and byte
     ├── Later              nothing wrong with the request: try again
+    │   ├── Taken          another worker is at it: leave it to that one
     │   ├── Overtaken      another worker has taken this one's lease; nothing was changed
     │   ├── TooMany        more often, or more at once, than is allowed: wait
     │   └── TooSlow        the other side sent, or took, too slowly
@@ -83,6 +84,10 @@ class Later(ShiftlogError):
     def __init__(self, message: str, retry_after: int | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class Taken(Later):
+    """Another worker holds the lease, and is at it."""
 
 
 class Overtaken(Later):

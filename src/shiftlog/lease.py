@@ -20,10 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import structlog
+
 from shiftlog.catalog import publishing
 from shiftlog.catalog.publishing import Lease
-from shiftlog.errors import Later, Overtaken
+from shiftlog.errors import Later, Overtaken, Taken
 from shiftlog.house import House
+
+log = structlog.get_logger()
 
 _POLL_SECONDS = 0.2  # how often a worker that waits for another's lease looks again
 
@@ -37,10 +41,10 @@ class Held:
 
 
 class Worker:
-    """A process (or thread) that publishes, with a name and a lock of its own."""
+    """A process (or thread) that publishes, with a name and a lock of its own; `on_takeover` is told whenever it replaces another."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, house: House, on_takeover: Callable[[], None] = lambda: None) -> None:
+        self.house, self.on_takeover = house, on_takeover
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._lock: IO[bytes] | None = None
 
@@ -56,13 +60,14 @@ class Worker:
             self._lock.close()
 
     @contextmanager
-    def hold(self, account: str) -> Iterator[Held]:
+    def hold(self, account: str, *, wait: bool = True) -> Iterator[Held]:
         """The account's lease for as long as the block runs; waits until it is free, expired, or its holder dead.
 
         Raises:
             Missing: no such account.
+            Taken: another worker holds it, and `wait` is false.
         """
-        lease = self._acquire(account)
+        lease = self._acquire(account, wait)
         stopped, lost = threading.Event(), threading.Event()
         beat = threading.Thread(target=self._beat, args=(lease, stopped, lost), name="lease", daemon=True)
         beat.start()
@@ -77,11 +82,16 @@ class Worker:
     def _lease_ms(self) -> int:
         return int(self.house.settings.lease_seconds * 1000)
 
-    def _acquire(self, account: str) -> Lease:
+    def _acquire(self, account: str, wait: bool) -> Lease:
         while True:
             lease = publishing.acquire(self.house.catalog, account, self.name, self._lease_ms, self._alive)
             if isinstance(lease, Lease):
+                if lease.taken_from is not None:
+                    log.warning("lease.taken_over", account=account, holder=self.name, before=lease.taken_from)
+                    self.on_takeover()
                 return lease
+            if not wait:
+                raise Taken(f"another worker publishes {account} just now", retry_after=-(-lease // 1000))
             time.sleep(min(lease / 1000, _POLL_SECONDS))
 
     def _beat(self, lease: Lease, stopped: threading.Event, lost: threading.Event) -> None:

@@ -54,17 +54,38 @@ def publish(worker: Worker, account: str, *, now: int | None = None, on_part: Ca
         Missing: no such account.
         Overtaken: another worker took the lease meanwhile; nothing was changed.
     """
+    done = close(worker, account, now=now, on_part=on_part)
+    if not done.parts:
+        return ()
     catalog = worker.house.catalog
-    with worker.hold(account) as held:
+    _wait(catalog.now, done.generated)
+    with catalog.read() as conn:
+        return parts.manifest(conn, account, now=done.generated + 1, after=done.after, limit=done.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run has committed: how many parts, after which sequence number, and from when on (epoch ms) they are visible."""
+
+    parts: int = 0
+    after: int = 0
+    generated: int = 0
+
+
+def close(
+    worker: Worker, account: str, *, now: int | None = None, wait: bool = True, on_part: Callable[[NewPart], None] = lambda _: None
+) -> Done:
+    """As `publish`, and returns with the commit: the parts become visible a little later.
+
+    Raises:
+        Taken: another worker publishes the account, and `wait` is false.
+    """
+    with worker.hold(account, wait=wait) as held:
         run = _Run.start(worker.house, held, now, on_part)
         if run.idle:
-            return ()
+            return Done()
         new, generated = run.finish()
-    if not new:
-        return ()
-    _wait(catalog.now, generated)
-    with catalog.read() as conn:
-        return parts.manifest(conn, account, now=generated + 1, after=run.state.last_seq, limit=len(new))
+    return Done(len(new), run.state.last_seq, generated)
 
 
 def _wait(clock: Callable[[], int], instant: int) -> None:

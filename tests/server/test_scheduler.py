@@ -69,14 +69,14 @@ def test_what_is_due_is_published(house: House):
 def test_an_account_that_fails_does_not_stop_the_others(house: House, monkeypatch: pytest.MonkeyPatch):
     """It is tried again, and what failed is logged with its reason."""
     make(house, "A", "B")
-    real, failures = module.publish, [Later("busy"), ValueError("odd")]
+    real, failures = module.close, [Later("busy"), ValueError("odd")]
 
-    def sometimes(worker: Any, account: str) -> Any:
+    def sometimes(worker: Any, account: str, **options: Any) -> Any:
         if account == "A" and failures:
             raise failures.pop(0)
-        return real(worker, account)
+        return real(worker, account, **options)
 
-    monkeypatch.setattr(module, "publish", sometimes)
+    monkeypatch.setattr(module, "close", sometimes)
     closed_session(house, "A")
     closed_session(house, "B")
     monitor = Monitor(house)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,11 +19,12 @@ OBJECT_AGE = 3_600_000  # ms: a commit refuses objects older than this, so that 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to publish an account, as long as its epoch is the account's."""
+    """The right to publish an account, as long as its epoch is the account's; `taken_from` is a holder who never gave it back."""
 
     account: str
     holder: str
     epoch: int
+    taken_from: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def acquire(catalog: Catalog, account: str, holder: str, lease_ms: int, alive: C
         # A commit of the holder before can no longer succeed, so its floor holds nobody back any more.
         taken = {"holder": holder, "epoch": row.epoch + 1, "lease_until": now + lease_ms, "floor": None}
         conn.execute(sa.update(_A).where(_A.c.account == account).values(taken))
-        return Lease(account, holder, row.epoch + 1)
+        return Lease(account, holder, row.epoch + 1, row.holder)
 
 
 def renew(catalog: Catalog, lease: Lease, lease_ms: int) -> bool:

@@ -271,12 +271,22 @@ def publish(
     now: Annotated[
         str | None, typer.Option(help="Which hours and time-outs count as due (ISO); for rehearsals.", show_default="the clock")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, hour by hour, as shiftlog serve does; several may share the work.")
+    ] = False,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Close every hour that is due, and print a row for each part, once all are visible.
 
+    With --watch it prints nothing, logs what it does, and publishes all accounts hour by hour until it is told to stop. Any number of
+    such workers divide the accounts among them, and take over from one that died.
+
     Example: `shiftlog publish --data /srv/shiftlog`
     """
+    if watch:
+        if account is not None or now is not None:
+            raise Invalid("--watch publishes all accounts by the clock: leave out --account and --now")
+        return _watch(data)
     from shiftlog.catalog import accounts
     from shiftlog.lease import Worker
     from shiftlog.publish import publish as run
@@ -291,6 +301,26 @@ def publish(
             parts = run(worker, name, now=instant, on_part=lambda _: bar.advance(task))
             found += [_row(part, name, "UTC") for part in parts]
     render.rows(_shown(found, format_), format_, empty="nothing was due")
+
+
+def _watch(data: Path | None) -> None:
+    import signal
+    import threading
+
+    from shiftlog.server.monitor import Monitor
+    from shiftlog.server.scheduler import Scheduler
+
+    logs.to_stderr(logging.INFO)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with opened(data) as house:
+        scheduler = Scheduler(house, Monitor(house), publish=True)
+        scheduler.start()
+        try:
+            stopped.wait()
+        finally:
+            scheduler.stop()
 
 
 def files(data: Data, account: AccountOption, format_: FormatOption = Format.TABLE) -> None:

@@ -35,6 +35,9 @@ class Monitor:
         self.accepted = Counter("shiftlog_events_accepted", "Events taken in.", registry=self.registry)
         self.published = Counter("shiftlog_parts_published", "Parts published from this process.", registry=self.registry)
         self.failed = Counter("shiftlog_publish_failures", "Runs of publishing that failed in this process.", registry=self.registry)
+        self.takeovers = Counter(
+            "shiftlog_lease_takeovers", "Leases that this process took from publishers that had died or slept.", registry=self.registry
+        )
         self.registry.register(_Catalog(house))
 
     def request(self, route: str, status: int, seconds: float, sent: int) -> None:

@@ -1,7 +1,11 @@
-"""The scheduler: publishes each hour once it is due, and keeps house. Whatever fails is logged, and tried again later."""
+"""The scheduler: publishes each hour once it is due, and keeps house. Whatever fails is logged, and tried again later.
+
+Several of them, in as many processes, divide the accounts among them: each leaves alone what another is at.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -14,17 +18,17 @@ import structlog
 
 from shiftlog import hours, retention
 from shiftlog.catalog import accounts, publishing, trail
-from shiftlog.errors import Later
+from shiftlog.errors import Later, Taken
 from shiftlog.house import House
 from shiftlog.lease import Worker
-from shiftlog.publish import publish
+from shiftlog.publish import close
 from shiftlog.server.monitor import Monitor
 
 log = structlog.get_logger()
 
 _TICK = 2.0  # seconds between two looks at what is due
 _MINUTE, _HOUR = 30, 1_800  # in ticks
-_AT_ONCE = 4  # runs at once: a run waits until its parts are visible, and one of a quiet account does little else
+_AT_ONCE = 4  # runs at once: that of a quiet account waits for the disk or the network most of the time
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 300.0  # seconds until a failed run is tried again; doubled each time
 
 
@@ -49,7 +53,7 @@ class Scheduler:
     def start(self) -> None:
         self._stopped.clear()
         self._resources = ExitStack()
-        worker = self._resources.enter_context(Worker(self._house))
+        worker = self._resources.enter_context(Worker(self._house, self._monitor.takeovers.inc))
         pool = self._resources.enter_context(ThreadPoolExecutor(_AT_ONCE, "publish"))
         self._thread = threading.Thread(target=self._work, args=(worker, pool), name="scheduler", daemon=True)
         self._thread.start()
@@ -74,7 +78,9 @@ class Scheduler:
 
     def _begin(self, worker: Worker, pool: ThreadPoolExecutor) -> None:
         now = time.monotonic()
-        for account, until in self._due().items():
+        due = list(self._due().items())
+        random.shuffle(due)  # so that several schedulers do not all begin with the same
+        for account, until in due:
             failure = self._failures.get(account)
             if account not in self._running and (failure is None or failure.again <= now):
                 self._running.add(account)
@@ -90,7 +96,9 @@ class Scheduler:
 
     def _publish(self, worker: Worker, account: str, until: int) -> None:
         try:
-            self._monitor.published.inc(len(publish(worker, account)))
+            self._monitor.published.inc(close(worker, account, wait=False).parts)
+        except Taken:
+            pass  # where that worker fails, the account is due still, and its lease free in a while
         except Exception as error:  # whatever it is, the other accounts go on, and this one is tried again
             self._monitor.failed.inc()
             self._fail(account, error)
