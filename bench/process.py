@@ -41,10 +41,15 @@ def command(words: Sequence[str], environment: dict[str, str] | None = None) -> 
     with tempfile.TemporaryFile() as said:
         redirect = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_DUP2, said.fileno(), 2)]
         start = time.perf_counter()
-        pid = os.posix_spawn(words[0], words, {**os.environ, **(environment or {})}, file_actions=redirect)
+        pid = os.posix_spawn(words[0], words, {**_environment(), **(environment or {})}, file_actions=redirect)
         _, status, usage = os.wait4(pid, 0)
         seconds = time.perf_counter() - start
         if status:
             said.seek(0)
             raise Failed(f"{' '.join(words)[:400]} ended with {os.waitstatus_to_exitcode(status)}:\n{said.read().decode(errors='replace')}")
         return {"seconds": seconds, "peak_mb": usage.ru_maxrss / _KIB_PER_MB, "cpu_s": usage.ru_utime + usage.ru_stime}
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, but for one variable, with which every process would compile all that it imports."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -133,7 +133,8 @@ sync() {
   if [ -n "$(pip_setting index-url)$(pip_setting no-index)" ]; then
     sync_by_pip
   else
-    step uv sync --frozen --all-groups --no-group cluster --inexact --python "$python"
+    # Compiled as pip does it: else every process compiles what it imports, where Python may not keep that.
+    step uv sync --frozen --all-groups --no-group cluster --inexact --compile-bytecode --python "$python"
   fi
 }
 
