@@ -40,6 +40,7 @@ def sweep(house: House) -> Swept:
         landed = batches.forget(conn, now - house.settings.safety)
         sweeping.forget_session_ids(conn, now - house.settings.history_days * DAY)
         trail.expire(conn, now)
+        trail.forget(conn, now - house.settings.audit_days * DAY)
     house.store.delete([*files, *twins, *landed])
     return Swept(len(files), len(twins), len(landed), _collect(house, now - max(house.settings.safety, OBJECT_AGE + _CLOCKS)))
 

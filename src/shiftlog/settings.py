@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     # keeping
     retention_days: int = Field(30, ge=1, description="files leave the API so long after they were generated (new accounts)")
     history_days: int = Field(400, ge=1, description="twins, which metrics and late events need, are kept so long")
+    audit_days: int = Field(400, ge=1, description="lines of the audit log are kept so long")
     safety_hours: float = Field(24, ge=1, description="unreferenced objects and consumed landing batches are deleted after so long")
     # accounts
     time_zone: str = Field("America/New_York", description="the zone of scope dates in lists (new accounts)")

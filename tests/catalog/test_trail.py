@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
 from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, make_account
-from shiftlog.catalog import Catalog, trail
-from shiftlog.catalog.trail import Entry, Nonce
+from shiftlog.catalog import Catalog, keys, trail
+from shiftlog.catalog.trail import Asked, Entry, Nonce
+from shiftlog.catalog.vault import Vault
 
 
 def nonce(text: str = "n", *, key: int = 1, timestamp: int = 100, expires: int = NOW) -> Nonce:
@@ -53,18 +61,16 @@ class TrailContract(CatalogContract):
         with catalog.write() as conn:
             trail.record(conn, lines)
             trail.record(conn, [entry(NOW + 2)])
-            found = trail.entries(conn, account)
+            found = trail.entries(conn, Asked(account))
         assert [line["at"] - NOW for line in found] == [3, 1, 2]
-        assert {name: value for name, value in found[0].items() if name != "id"} == {
-            name: getattr(lines[0], name) for name in Entry.__slots__
-        }
+        assert {name: found[0][name] for name in Entry.__slots__} == {name: getattr(lines[0], name) for name in Entry.__slots__}
 
     def test_audit_lines_go_on_after_a_number(self, catalog: Catalog, account: str):
         """In pages of at most `limit`."""
         with catalog.write() as conn:
             trail.record(conn, [entry(NOW + n) for n in range(10)])
-            first = trail.entries(conn, account, limit=4)
-            rest = trail.entries(conn, account, after=first[-1]["id"])
+            first = trail.entries(conn, Asked(account), limit=4)
+            rest = trail.entries(conn, Asked(account), after=first[-1]["id"])
         assert [line["at"] - NOW for line in first + rest] == list(range(10))
 
     def test_audit_lines_belong_to_an_account(self, catalog: Catalog, account: str):
@@ -72,13 +78,51 @@ class TrailContract(CatalogContract):
         make_account(catalog, "B")
         with catalog.write() as conn:
             trail.record(conn, [entry(1, "B"), entry(2, None), entry(3, account)])
-            assert [line["at"] for line in trail.entries(conn, account)] == [3]
+            assert [line["at"] for line in trail.entries(conn, Asked(account))] == [3]
+
+    def test_audit_lines_are_asked_for_by_time_and_action(self, catalog: Catalog, account: str):
+        """From an instant on, up to another; of these actions; of all accounts, and of nobody."""
+        with catalog.write() as conn:
+            trail.record(conn, [entry(NOW + n) for n in range(5)])
+            trail.record(conn, [replace(entry(NOW + 2), action="denied", account=None)])
+            assert [line["at"] - NOW for line in trail.entries(conn, Asked(account, NOW + 1, NOW + 4))] == [1, 2, 3]
+            assert [line["account"] for line in trail.entries(conn, Asked(actions=("denied", "x")))] == [None]
+            assert len(trail.entries(conn, Asked())) == 6
+
+    def test_an_audit_line_names_the_key(self, catalog: Catalog, account: str, tmp_path: Path):
+        """As the one who has it knows it; also when it is revoked."""
+        with catalog.write() as conn:
+            key = keys.create(conn, Vault.open(tmp_path / "key"), account, ["read"], NOW)
+            number = keys.revoke(conn, key.token, NOW)["id"]
+            trail.record(conn, [replace(entry(NOW), key_id=number)])
+            assert trail.entries(conn, Asked(account))[0]["consumer_key"] == key.consumer_key
+
+    def test_what_is_done_by_hand_names_who(self, catalog: Catalog, account: str):
+        """The user of the machine, and no key."""
+        with catalog.write() as conn:
+            trail.by_hand(conn, NOW, account, "key-create", "key x")
+            [line] = trail.entries(conn, Asked(account))
+        assert (line["actor"], line["key_id"], line["status"]) == (f"cli:{getpass.getuser()}", None, 0)
+
+    @pytest.mark.parametrize(
+        "statement",
+        ["UPDATE audit SET status = 404", "DELETE FROM audit", f"DELETE FROM audit WHERE at >= {NOW}", "UPDATE audit SET times = 0"],
+    )
+    def test_audit_lines_are_not_changed(self, catalog: Catalog, account: str, statement: str):
+        """Not by us, and not by hand: the database refuses it, but for what retention has given up."""
+        with catalog.write() as conn:
+            trail.record(conn, [entry(NOW - 1), entry(NOW)])
+            assert trail.forget(conn, NOW) == 1
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), catalog.write() as conn:
+            conn.execute(sa.text(statement))
+        with catalog.read() as conn:
+            assert [line["at"] for line in trail.entries(conn, Asked(account))] == [NOW]
 
     def test_nothing_is_recorded(self, catalog: Catalog, account: str):
         """No lines are no mistake."""
         with catalog.write() as conn:
             trail.record(conn, [])
-            assert trail.entries(conn, account) == []
+            assert trail.entries(conn, Asked(account)) == []
 
 
 class TestTrailOnPostgresql(OnPostgresql, TrailContract):

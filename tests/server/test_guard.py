@@ -48,6 +48,12 @@ def anyone(call: Caller) -> Caller:
     return call.without_key()
 
 
+def pages(house: House, key: NewKey, call: Caller) -> dict[str, str]:
+    """The cookie of who signed in with a key."""
+    answer = call.without_key()("POST", "/sign-in", data={"token": key.bearer})
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
 # ── signatures ──
 
 
@@ -251,6 +257,29 @@ def test_listing_downloading_and_ingesting_are_recorded(house: House, call: Call
         ("download", f"GET {LIST}/{published[0].name}.gz", 200),
         ("ingest", f"POST {EVENTS}", 400),
     ]
+
+
+def test_looking_at_pages_and_asking_is_recorded(house: House, call: Caller, keys: NewKey, published: Sequence[Part]):
+    """Numbers of people are seen there, too; what a page is made of leaves no lines of its own."""
+    cookie = pages(house, keys, call)
+    visitor = call.without_key()
+    for path in ("/files", "/docs", f"/files/{published[0].name}.gz", "/static/x/page.js"):
+        visitor("GET", path, headers=cookie)
+    call.get(f"{API}/quality")
+    assert audit(house) == [
+        ("sign-in", "POST /sign-in", 303),
+        ("page", "GET /files", 200),
+        ("download", f"GET /files/{published[0].name}.gz", 200),
+        ("quality", f"GET {API}/quality", 200),
+    ]
+
+
+def test_a_key_that_holds_no_longer_is_recorded_as_itself(house: House, call: Caller):
+    """Whose key it was is known, and worth knowing; who only names it in a header is nobody."""
+    key = new_key(house, "A", "read", expires=house.catalog.now() - 1)
+    call.as_(key).get(LE)
+    call.without_key()("GET", LE, headers={"Authorization": changed(signed(key, LE)["Authorization"], "oauth_signature")})
+    assert audit(house) == audit(house, None) == [("denied", f"GET {LE}", 401)]
 
 
 def test_what_is_denied_is_recorded(house: House, call: Caller, anyone: Caller):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shiftlog.catalog import trail
-from shiftlog.catalog.trail import Entry, Nonce
+from shiftlog.catalog.trail import Asked, Entry, Nonce
 from shiftlog.errors import Later
 from shiftlog.house import House
 from shiftlog.server.ledger import Ledger
@@ -34,7 +34,7 @@ def test_closing_commits_what_was_submitted(house: House):
     ledger.close()
     wait(lines)
     with house.catalog.read() as conn:
-        assert [row["at"] for row in trail.entries(conn, "A", limit=5_000)] == list(range(3_000))
+        assert [row["at"] for row in trail.entries(conn, Asked("A"), limit=5_000)] == list(range(3_000))
 
 
 @pytest.mark.parametrize("failure", [Later("busy"), ValueError("odd")])

@@ -21,6 +21,7 @@ def test_every_route_is_described(call: Caller):
     document = call.get("/api/openapi.json").json()
     assert sorted(document["paths"]) == [
         "/api/openapi.json",
+        "/api/v1/accounts/{account}/audit",
         "/api/v1/accounts/{account}/charts/{name}",
         "/api/v1/accounts/{account}/events",
         "/api/v1/accounts/{account}/manifest",

@@ -14,6 +14,7 @@ from shiftlog.errors import Invalid, Missing
 
 PERMISSIONS = ("read", "write", "admin")
 _T = tables.keys
+_SHOWN = [_T.c[name] for name in ("id", "account", "permissions", "consumer_key", "token", "created", "expires", "revoked")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +98,38 @@ def by_id(conn: sa.Connection, vault: Vault, key_id: int) -> Key | None:
 
 def listing(conn: sa.Connection, account: str | None = None) -> list[dict[str, Any]]:
     """All keys (of one account) without their secrets."""
-    columns = ("id", "account", "permissions", "consumer_key", "token", "created", "expires", "revoked")
-    query = sa.select(*(_T.c[name] for name in columns)).order_by(_T.c.id)
+    query = sa.select(*_SHOWN).order_by(_T.c.id)
     if account is not None:
         query = query.where(_T.c.account == account)
     return [dict(row._mapping) for row in conn.execute(query)]
 
 
-def revoke(conn: sa.Connection, token: str, now: int) -> None:
-    """Revoke a key, named by its OAuth token or its consumer key; one that is revoked already stays as it is.
+def revoke(conn: sa.Connection, name: str, now: int) -> dict[str, Any]:
+    """Revoke a key, named by its number, its OAuth token or its consumer key; one that is revoked already stays as it is.
+
+    Returns what `listing` says of it.
 
     Raises:
         Missing: no such key.
     """
-    named = (_T.c.token == token) | (_T.c.consumer_key == token)
-    if conn.scalar(sa.select(sa.func.count()).select_from(_T).where(named)) == 0:
-        raise Missing(f"there is no key {token}; `shiftlog keys list` shows them")
-    conn.execute(sa.update(_T).where(named, _T.c.revoked.is_(None)).values(revoked=now))
+    found = named(conn, name)
+    conn.execute(sa.update(_T).where(_T.c.id == found["id"], _T.c.revoked.is_(None)).values(revoked=now))
+    return named(conn, name)
+
+
+def named(conn: sa.Connection, name: str) -> dict[str, Any]:
+    """A key without its secrets, by its number, its OAuth token or its consumer key.
+
+    Raises:
+        Missing: no such key.
+    """
+    condition = (_T.c.token == name) | (_T.c.consumer_key == name)
+    if name.isdecimal() and len(name) < 19:
+        condition |= _T.c.id == int(name)
+    row = conn.execute(sa.select(*_SHOWN).where(condition)).first()
+    if row is None:
+        raise Missing(f"there is no key {name[:64]}; `shiftlog keys list` shows them")
+    return dict(row._mapping)
 
 
 def _one(conn: sa.Connection, vault: Vault, condition: sa.ColumnElement[bool]) -> Key | None:

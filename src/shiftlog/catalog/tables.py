@@ -165,7 +165,7 @@ nonces = sa.Table(
     _column("expires", _BIG, index=True),
 )
 
-#: Who did what, append-only.
+#: Who did what. Append-only: triggers refuse every change, and deleting what is younger than `meta`'s `audit_since` says.
 audit = sa.Table(
     "audit",
     metadata,
@@ -177,6 +177,11 @@ audit = sa.Table(
     _column("target", sa.Text()),
     _column("status", sa.Integer()),
     sa.Column("address", sa.String(64)),
+    # who it was, where it was no key: someone at the machine itself
+    sa.Column("actor", sa.String(64)),
+    # requests that were denied alike may share a line
+    _column("times", sa.Integer(), server_default="1"),
+    sa.Index(None, "account", "id"),
 )
 
 #: What a server has let in of a key or an address since the row began, so that all servers keep to one limit.

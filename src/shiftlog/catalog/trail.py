@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +26,10 @@ class Nonce:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the audit log: who (key, address) did what (action, target) in which account, with what status."""
+    """One line of the audit log: who (a key at an address, or an actor) did what (action, target) in which account, with what status.
+
+    The status is that of HTTP; of what was done by hand, 0: done. `times` is how often, where one line stands for several.
+    """
 
     at: int
     account: str | None
@@ -33,6 +38,8 @@ class Entry:
     target: str
     status: int
     address: str | None
+    actor: str | None = None
+    times: int = 1
 
 
 def use(conn: sa.Connection, nonces: Sequence[Nonce]) -> list[bool]:
@@ -63,8 +70,46 @@ def expire(conn: sa.Connection, now: int) -> int:
     return conn.execute(sa.delete(tables.nonces).where(tables.nonces.c.expires < now)).rowcount
 
 
-def entries(conn: sa.Connection, account: str, *, after: int = 0, limit: int = 1_000) -> list[dict[str, Any]]:
-    """An account's audit lines after an id, in order."""
-    t = tables.audit
-    query = sa.select(t).where(t.c.account == account, t.c.id > after).order_by(t.c.id).limit(limit)
-    return [dict(row._mapping) for row in conn.execute(query)]
+def by_hand(conn: sa.Connection, at: int, account: str | None, action: str, target: str) -> None:
+    """Append what was done at the machine itself, in the transaction that does it."""
+    record(conn, [Entry(at, account, None, action, target, 0, None, actor=f"cli:{_user()}"[:64])])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        return str(os.getuid())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which audit lines are meant: of an account (None: of all, and of nobody), from `since` up to `until` (epoch ms)."""
+
+    account: str | None = None
+    since: int | None = None
+    until: int | None = None
+    actions: tuple[str, ...] = ()
+
+
+def entries(conn: sa.Connection, asked: Asked, *, after: int = 0, limit: int = 1_000) -> list[dict[str, Any]]:
+    """Audit lines after an id, in order; `consumer_key` is what the key calls itself."""
+    t, k = tables.audit, tables.keys
+    query = sa.select(t, k.c.consumer_key).join(k, k.c.id == t.c.key_id, isouter=True).where(t.c.id > after)
+    if asked.account is not None:
+        query = query.where(t.c.account == asked.account)
+    if asked.since is not None:
+        query = query.where(t.c.at >= asked.since)
+    if asked.until is not None:
+        query = query.where(t.c.at < asked.until)
+    if asked.actions:
+        query = query.where(t.c.action.in_(asked.actions))
+    return [dict(row._mapping) for row in conn.execute(query.order_by(t.c.id).limit(limit))]
+
+
+def forget(conn: sa.Connection, before: int) -> int:
+    """Delete the audit lines from before an instant (epoch ms); how many there were."""
+    values = {"name": "audit_since", "value": str(before)}
+    statement = insert(conn, tables.meta).values(values)
+    conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": str(before)}))
+    return conn.execute(sa.delete(tables.audit).where(tables.audit.c.at < before)).rowcount

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from shiftlog.cli.place import Data, deployed, opened
 from shiftlog.cli.render import Format
 from shiftlog.errors import Invalid, Missing
 from shiftlog.names import check_account
+
+if TYPE_CHECKING:
+    from shiftlog.house import House
 
 AccountOption = Annotated[str, typer.Option("--account", help="The account.", show_default=False)]
 FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")]
@@ -63,7 +66,7 @@ def create_key(
 
     Example: `shiftlog keys create --data /srv/shiftlog --account 75555851 --permission read --permission write`
     """
-    from shiftlog.catalog import accounts, keys
+    from shiftlog.catalog import accounts, keys, trail
 
     with opened(data, create=True) as house:
         now = house.catalog.now()
@@ -71,6 +74,7 @@ def create_key(
         with house.catalog.write() as conn:
             accounts.ensure(conn, account, now, house.settings)
             key = keys.create(conn, house.vault, account, permission, now, until)
+            trail.by_hand(conn, now, account, "key-create", f"key {key.consumer_key}: {', '.join(key.permissions)}, {_until(until)}")
             if profile is not None:
                 # Before the commit: a key whose profile cannot be written is not made.
                 _write_profile(profile, url or house.settings.public_url or "http://127.0.0.1:8080", key)
@@ -78,6 +82,10 @@ def create_key(
     if profile is not None:
         shown |= {"consumer_secret": "***", "token_secret": "***", "bearer": "***", "profile": str(profile)}
     render.one(shown, format_)
+
+
+def _until(expires: int | None) -> str:
+    return "without end" if expires is None else f"until {hours.iso(expires)}"
 
 
 _KEY = ("consumer_key", "consumer_secret", "token", "token_secret", "bearer")
@@ -113,10 +121,12 @@ def revoke_key(data: Data, key: Annotated[str, typer.Argument(help="The key's to
 
     Example: `shiftlog keys revoke 0f3a… --data /srv/shiftlog`
     """
-    from shiftlog.catalog import keys
+    from shiftlog.catalog import keys, trail
 
     with opened(data) as house, house.catalog.write() as conn:
-        keys.revoke(conn, key, house.catalog.now())
+        now = house.catalog.now(conn)
+        revoked = keys.revoke(conn, key, now)
+        trail.by_hand(conn, now, revoked["account"], "key-revoke", f"key {revoked['consumer_key']}")
     render.note(f"key {key} is revoked")
 
 
@@ -161,15 +171,19 @@ def set_account(
     from dataclasses import asdict
 
     from shiftlog import schema
-    from shiftlog.catalog import accounts
+    from shiftlog.catalog import accounts, trail
 
     if time_zone is not None:
         hours.zone(time_zone)
     if schema_version is not None:
         schema.schema(schema_version)
     given = {"time_zone": time_zone, "schema_version": schema_version, "retention_days": retention_days}
+    changes = {name: value for name, value in given.items() if value is not None}
     with opened(data) as house, house.catalog.write() as conn:
-        found = accounts.update(conn, account, {name: value for name, value in given.items() if value is not None})
+        found = accounts.update(conn, account, changes)
+        if changes:
+            said = ", ".join(f"{name} {value}" for name, value in changes.items())
+            trail.by_hand(conn, house.catalog.now(conn), account, "account-set", said)
     render.one(asdict(found), format_)
 
 
@@ -184,11 +198,12 @@ def import_names(
 
     Example: `shiftlog names import 75555851 names.csv --data /srv/shiftlog`
     """
-    from shiftlog.catalog import accounts
+    from shiftlog.catalog import accounts, trail
 
     with opened(data) as house, house.catalog.write() as conn:
         zone = accounts.get(conn, account).time_zone
         count = accounts.name(conn, account, list(_names(file, zone)))
+        trail.by_hand(conn, house.catalog.now(conn), account, "names-import", f"{count} names")
     render.note(f"{count} names imported")
 
 
@@ -257,12 +272,26 @@ def _sender(data: Path | None, url: str | None, bearer: str | None, account: str
         return
     from shiftlog.landing import Landing
 
+    taken: list[int] = []
+
+    def take(frame: Any) -> int:
+        taken.append(landing.accept(account, frame))
+        return taken[-1]
+
     with opened(data) as house:
         landing = Landing(house)
         try:
-            yield lambda frame: landing.accept(account, frame)
+            yield take
         finally:
             landing.close()
+            _record(house, account, "ingest", f"{sum(taken)} events")
+
+
+def _record(house: House, account: str, action: str, what: str) -> None:
+    from shiftlog.catalog import trail
+
+    with house.catalog.write() as conn:
+        trail.by_hand(conn, house.catalog.now(conn), account, action, what)
 
 
 def publish(
@@ -299,6 +328,8 @@ def publish(
         task = bar.add_task("parts written", total=None)
         for name in wanted:
             parts = run(worker, name, now=instant, on_part=lambda _: bar.advance(task))
+            if parts:
+                _record(house, name, "publish", f"{len(parts)} parts")
             found += [_row(part, name, "UTC") for part in parts]
     render.rows(_shown(found, format_), format_, empty="nothing was due")
 

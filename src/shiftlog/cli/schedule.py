@@ -38,7 +38,7 @@ def import_schedule(
     Example: `shiftlog schedule import 75555851 week.csv --data DIR --from 2026-03-02 --to 2026-03-09`
     """
     from shiftlog import schedules
-    from shiftlog.catalog import accounts
+    from shiftlog.catalog import accounts, trail
     from shiftlog.catalog.schedules import replace
 
     with opened(data) as house, house.catalog.write() as conn:
@@ -48,6 +48,7 @@ def import_schedule(
         end = max(row.end for row in plan) if to is None else hours.parse(to, zone)
         schedules.check_within(plan, start, end, tz=zone)
         replace(conn, account, plan, start, end)
+        trail.by_hand(conn, house.catalog.now(conn), account, "schedule-import", f"{len(plan)} rows")
     agents = len({row.agent_id for row in plan})
     render.note(f"{len(plan)} rows of {agents} agents imported, {hours.iso(start, zone)} to {hours.iso(end, zone)}")
 

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 
 from shiftlog.errors import Invalid, Unusable
 from shiftlog.house import House
-from shiftlog.server import answers, api, data_access, monitor, openapi, problems
+from shiftlog.server import answers, api, audit, data_access, monitor, openapi, problems
 from shiftlog.server.guard import Guard
 from shiftlog.server.pages import routes as pages
 from shiftlog.server.services import Services
@@ -58,7 +58,7 @@ def create_app(house: House, *, publish: bool = True) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(Guard, services=services)
-    for router in (data_access.router, api.router, answers.router, monitor.router, openapi.router):
+    for router in (data_access.router, api.router, audit.router, answers.router, monitor.router, openapi.router):
         app.include_router(router)
     pages.attach(app, services)
     return app

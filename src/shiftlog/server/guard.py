@@ -24,6 +24,7 @@ from shiftlog.catalog.keys import Key
 from shiftlog.catalog.trail import Entry
 from shiftlog.errors import Forbidden, Invalid, Missing, ShiftlogError, TooSlow
 from shiftlog.server import openapi, problems
+from shiftlog.server.identity import Ended
 from shiftlog.server.limits import Limits, Place
 from shiftlog.server.services import Services
 
@@ -31,8 +32,14 @@ log = structlog.get_logger()
 
 #: What needs a key. Within, even what does not exist is told to nobody else.
 GUARDED = ("/data_access_le", "/api/v1")
-#: The routes (by name) that leave an audit line; what is denied leaves one on every route.
-AUDITED = frozenset({"list", "download", "ingest", "manifest", "open", "sign-in", "page-download"})
+_PAGES = ("now", "now-events", "day", "agent", "compare", "compare-csv", "files")
+#: The routes (by name) that leave an audit line, and what it calls them; what is denied leaves one on every route.
+AUDITED = {
+    **{name: name for name in ("list", "download", "archive", "ingest", "manifest", "open", "audit", "sign-in", "sign-out")},
+    **{name: name for name in ("report", "timeline", "quality", "chart")},
+    **dict.fromkeys(_PAGES, "page"),
+    "page-download": "download",
+}
 
 _HEADER_BYTES = 32 * 1024
 _TARGET_BYTES = 8 * 1024
@@ -53,6 +60,7 @@ class Visit:
     limits: Limits
     place: Place | None = None
     key: Key | None = None
+    refused: Key | None = None  # one that was shown, and is revoked or has expired
     denied: bool = False
     status: int = _CLOSED
     sent: int = 0
@@ -121,6 +129,7 @@ def permitted(permission: str) -> Callable[..., Coroutine[Any, Any, str]]:
 
 Reading = Annotated[str, Depends(permitted("read"))]
 Writing = Annotated[str, Depends(permitted("write"))]
+Administering = Annotated[str, Depends(permitted("admin"))]
 
 
 class Guard:
@@ -159,7 +168,11 @@ class Guard:
         query = scope["query_string"].decode("latin-1")
         url = f"{self._services.base_url(scope)}{visit.target}{'?' if query else ''}{query}"
         authorization = Headers(scope=scope).getlist("authorization")
-        visit.identify(await self._services.keyring.authenticate(authorization, visit.method, url))
+        try:
+            visit.identify(await self._services.keyring.authenticate(authorization, visit.method, url))
+        except Ended as ended:
+            visit.refused = ended.key
+            raise
 
     def _mention_proxy(self, visit: Visit, scope: Scope) -> None:
         """Say once of a proxy that nothing it says of its clients counts: they all share the limits of one address."""
@@ -235,13 +248,17 @@ class _Answer:
         visit = self._visit
         name = getattr(self._scope.get("route"), "name", "")
         denied = visit.denied or status in (401, 403)
-        if not denied and name not in AUDITED:
+        if not denied and (name not in AUDITED or visit.key is None):
             return
-        account, key = (visit.key.account, visit.key.id) if visit.key else (None, None)
+        who = visit.key or visit.refused
+        account, key = (who.account, who.id) if who else (None, None)
         at = time.time_ns() // 1_000_000
-        action = "denied" if denied else name
+        action = "denied" if denied else AUDITED[name]
         entry = Entry(at, account, key, action, f"{visit.method} {visit.target[:300]}", status, visit.address)
-        await asyncio.wrap_future(self._services.ledger.record(entry))
+        # Without a key that holds, anyone could fill the log.
+        recorded = self._services.ledger.record(entry) if visit.key else self._services.strangers.record(entry)
+        if recorded is not None:
+            await asyncio.wrap_future(recorded)
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -23,6 +23,14 @@ _MANY = 10_000  # keys remembered; more than that are forgotten all at once
 _EXPECTED = 'an OAuth 1.0a signature (`Authorization: OAuth oauth_consumer_key="…", …`) or `Authorization: Bearer …` is expected'
 
 
+class Ended(Unauthorized):
+    """A key was proved, and is revoked or has expired."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        super().__init__(f"the key {'has expired' if key.revoked is None else 'was revoked'}; ask for a new one")
+
+
 class Keyring:
     """Finds the keys of requests. Keys are remembered for at most a second; those that are not found are asked for each time."""
 
@@ -74,7 +82,7 @@ class Keyring:
         if key is None:
             raise Unauthorized("the token is not known; use the bearer token as it was handed out")
         if not key.valid(_now()):
-            raise Unauthorized(f"the key {'has expired' if key.revoked is None else 'was revoked'}; ask for a new one")
+            raise Ended(key)
         return key
 
     async def _find(self, kind: str, value: str) -> Key | None:

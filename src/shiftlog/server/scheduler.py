@@ -41,9 +41,10 @@ class _Failure:
 
 
 class Scheduler:
-    """Publishes and keeps house beside the requests; with `publish=False` it only keeps house."""
+    """Publishes and keeps house beside the requests; with `publish=False` it only keeps house. `each_minute` is part of that."""
 
-    def __init__(self, house: House, monitor: Monitor, *, publish: bool) -> None:
+    def __init__(self, house: House, monitor: Monitor, *, publish: bool, each_minute: Callable[[], object] = lambda: None) -> None:
+        self._each_minute = each_minute
         self._house, self._monitor, self._publishing = house, monitor, publish
         self._stopped = threading.Event()
         self._running: set[str] = set()
@@ -72,6 +73,7 @@ class Scheduler:
                 _attempt("schedule", lambda: self._begin(worker, pool))
             if tick % _MINUTE == 0:
                 pool.submit(_attempt, "expire", self._expire)
+                pool.submit(_attempt, "minute", self._each_minute)
             if tick % _HOUR == _MINUTE:
                 pool.submit(_attempt, "sweep", lambda: retention.sweep(self._house))
         pool.shutdown(cancel_futures=True)

@@ -17,6 +17,7 @@ from shiftlog.server.limits import Limits
 from shiftlog.server.monitor import Monitor
 from shiftlog.server.origin import Origin
 from shiftlog.server.scheduler import Scheduler
+from shiftlog.server.strangers import Strangers
 from shiftlog.server.threads import Threads
 
 _HOST = re.compile(r"[A-Za-z0-9._~%-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
@@ -27,6 +28,7 @@ class Services:
 
     landing: Landing
     ledger: Ledger
+    strangers: Strangers
     keyring: Keyring
 
     def __init__(self, house: House, *, publish: bool) -> None:
@@ -37,7 +39,7 @@ class Services:
         self.limits = Limits(settings, house.catalog)
         self.origin = Origin(settings.trusted_proxies, settings.forwarded_header)
         self.bodies = Bodies(settings.body_bytes, settings.body_seconds, settings.body_bytes_per_second)
-        self._scheduler = Scheduler(house, self.monitor, publish=publish)
+        self._scheduler = Scheduler(house, self.monitor, publish=publish, each_minute=lambda: self.strangers.flush())
         self._started = False
 
     @classmethod
@@ -50,6 +52,7 @@ class Services:
         if not self._started:
             self._started = True
             self.landing, self.ledger = Landing(self.house), Ledger(self.house.catalog)
+            self.strangers = Strangers(self.ledger)
             self.keyring = Keyring(self.house, self.ledger, self.threads)
             self.limits.start()
             self._scheduler.start()
@@ -61,6 +64,7 @@ class Services:
             self._scheduler.stop()
             self.limits.stop()
             self.landing.close()
+            self.strangers.flush(now=True)
             self.ledger.close()
 
     def base_url(self, scope: Scope) -> str:

@@ -116,6 +116,28 @@ class Manifest(msgspec.Struct, frozen=True):
     emptyHours: list[Stretch]
 
 
+class Deed(msgspec.Struct, frozen=True):
+    """A line of the audit log. `key` is the consumer key; null where it was none, as for what was done at the machine itself
+    (`actor`). `status` is that of HTTP, or 0 for what was done there. `times` is how many requests the line stands for."""
+
+    at: Millis
+    action: str
+    target: str
+    status: int
+    key: str | None
+    actor: str | None
+    address: str | None
+    times: Count
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """A page of an account's audit log, and where the next one begins: also later, when there are more lines."""
+
+    accountId: str
+    entries: list[Deed]
+    cursor: str | None
+
+
 class Run(msgspec.Struct, frozen=True):
     """One publishing run: what it was due for, and what it did."""
 
@@ -182,4 +204,4 @@ class Health(msgspec.Struct, frozen=True):
 
 
 #: All of them, for OpenAPI.
-ALL = (Base, FileList, Error, Accepted, Manifest, Status, Rows, Quality, Health)
+ALL = (Base, FileList, Error, Accepted, Manifest, Audit, Status, Rows, Quality, Health)

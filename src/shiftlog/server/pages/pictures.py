@@ -18,7 +18,7 @@ router = APIRouter(include_in_schema=False)
 _MEDIA = {"json": "application/json", "svg": "image/svg+xml"}
 
 
-@router.get("/charts/{name}.{format_}", name="chart")
+@router.get("/charts/{name}.{format_}", name="page-chart")
 async def chart(visiting: Visiting, name: str, format_: str) -> Response:
     """A chart of the view's window, as a Vega-Lite specification or as SVG; `agent` narrows it to one."""
     if format_ not in _MEDIA:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
@@ -72,6 +73,8 @@ async def sign_out(request: Request, fields: Form) -> Response:
     ticket = desk.ticket(request, now)
     if ticket is not None:
         desk.end(ticket, now)
+        with suppress(Unauthorized):
+            request.scope["shiftlog.visit"].key = await Services.of(request).keyring.signed_in(ticket.key_id)
     response = _led("/sign-in?why=out")
     response.delete_cookie(cookies.SESSION, path="/")
     return response
