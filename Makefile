@@ -1,6 +1,6 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup run test soak check bench samples screenshots help
+.PHONY: setup run test soak fuzz check bench samples screenshots help
 
 setup: ## make or update .venv; silent when nothing changed (PYTHON=python3.12 chooses the interpreter)
 	@scripts/setup.sh
@@ -13,6 +13,9 @@ test: ## the tests, without the long forms (ARGS='tests/test_names.py -x' goes t
 
 soak: setup ## the tests' long forms only (ARGS as above)
 	@.venv/bin/pytest -m soak -v $(ARGS)
+
+fuzz: setup ## fuzz what reads the bytes of others, 10 minutes a target (SECONDS_EACH=60; ONLY=name for one)
+	@scripts/fuzz.sh
 
 check: setup ## format, lint, check types
 	@.venv/bin/ruff format .
