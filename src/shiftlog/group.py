@@ -28,25 +28,29 @@ R = TypeVar("R", bound=Request)
 
 
 class Committer(Generic[R]):
-    """One thread that commits requests from any number of threads, in the order in which they came.
+    """Commits requests from any number of threads, in the order in which they came; with several `threads` of its own, groups
+    beside each other.
 
     `commit` makes a group durable and sets the answers; where it raises, those without an answer get the error.
     `limit` bounds the weight of a group, about.
     """
 
-    def __init__(self, name: str, commit: Callable[[list[R]], None], *, limit: int) -> None:
+    def __init__(self, name: str, commit: Callable[[list[R]], None], *, limit: int, threads: int = 1) -> None:
         self._commit, self._limit = commit, limit
         self._queue: queue.SimpleQueue[R | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, request: R) -> None:
         self._queue.put(request)
 
     def close(self) -> None:
         """Commit what was submitted, and stop."""
-        self._queue.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:

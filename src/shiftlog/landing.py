@@ -44,7 +44,9 @@ class Landing:
     """Accepts events for one deployment, from any number of threads."""
 
     def __init__(self, house: House) -> None:
-        self._committer = Committer[_Request]("landing", partial(_commit, house), limit=_GROUP_EVENTS)
+        # While one group is on its way to a bucket, the next one is made ready and sent.
+        threads = 2 if house.store.distant else 1
+        self._committer = Committer[_Request]("landing", partial(_commit, house), limit=_GROUP_EVENTS, threads=threads)
 
     def submit(self, account: str, events: pl.DataFrame) -> Future[int]:
         """Accept events (columns `events.SENT`) all or nothing; the future holds their number once they are durable.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import httpx
 import polars as pl
@@ -23,6 +24,7 @@ from shiftlog.errors import Later
 from shiftlog.events import SENT
 from shiftlog.hours import parse
 from shiftlog.house import House
+from shiftlog.landing import Landing
 from shiftlog.retention import sweep
 from shiftlog.server.app import create_app
 from shiftlog.settings import Settings
@@ -123,6 +125,27 @@ def test_a_file_that_was_deleted_by_hand(on_s3: House):
         status, code, message = error(call.get(f"/data_access_le/account/A/le/agentActivity/{part.name}.gz"))
     assert (status, code) == (500, 99)
     assert "are not in the server's store as they were published" in message
+
+
+def test_two_groups_are_on_their_way_at_once(on_s3: House, monkeypatch: pytest.MonkeyPatch):
+    """A put that takes long holds up nobody but its own senders."""
+    put, begun, go_on = on_s3.store.put, Event(), Event()
+
+    def held_up(key: str, data: bytes) -> None:
+        if not begun.is_set():
+            begun.set()
+            assert go_on.wait(30)
+        put(key, data)
+
+    monkeypatch.setattr(on_s3.store, "put", held_up)
+    landing = Landing(on_s3)
+    first = landing.submit("A", sent(login(T0)))
+    assert begun.wait(30)
+    assert landing.accept("A", sent(login(T0, agentID=2))) == 1
+    assert not first.done()
+    go_on.set()
+    landing.close()
+    assert first.result() == 1
 
 
 # ── when the store is away ──

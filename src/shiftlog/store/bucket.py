@@ -68,6 +68,8 @@ QUICK = Patience(read=5, retries=2, total=5)
 class Bucket:
     """A store in a bucket; `open` makes its client with more or less patience."""
 
+    distant = True
+
     def __init__(self, label: str, hints: troubles.Hints, open: Callable[[Patience], S3Store | GCSStore | AzureStore]) -> None:
         self.label, self._hints = label, hints
         self._inner, self._quick = open(STEADY), open(QUICK)

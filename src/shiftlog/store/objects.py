@@ -33,6 +33,10 @@ class Store(Protocol):
     def label(self) -> str:
         """What it is called in messages."""
 
+    @property
+    def distant(self) -> bool:
+        """Whether asking takes its time, so that it is better to ask for several things at once."""
+
     def put(self, key: str, data: bytes) -> None:
         """Store `data`, durably: when this returns, a crash of the machine does not lose it. To repeat it is harmless.
 
@@ -94,6 +98,7 @@ class Objects:
     """What obstore's back-ends do alike, where they are near: in memory, in a directory."""
 
     label = "memory"
+    distant = False
 
     def __init__(self, inner: ObjectStore) -> None:
         self._inner = inner
