@@ -18,12 +18,12 @@ SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please r
 
 @dataclass
 class Weather:
-    """What befalls the next requests, in turn: `slow down` (503), `lost` (it is done, and never answered), `refused` (501 to what
-    has a condition, from then on), or a number of seconds to wait."""
+    """What befalls the next requests, in turn: `slow down` (503), `expired` (403), `lost` (it is done, and never answered), `cut` (half of
+    it comes), or a number of seconds to wait. `unconditional`: what has a condition is refused (501)."""
 
     url: str
     coming: deque[str | float] = field(default_factory=deque)
-    seen: list[str] = field(default_factory=list)
+    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     unconditional: bool = False
 
 
@@ -35,11 +35,13 @@ def before(upstream: str) -> Iterator[Weather]:
         protocol_version = "HTTP/1.1"
 
         def pass_on(self) -> None:
-            weather.seen.append(f"{self.command} {self.path.partition('?')[0]}")
+            weather.seen.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             event = weather.coming.popleft() if weather.coming else None
             if event == "slow down":
                 return self.answer(503, {}, SLOW_DOWN)
+            if event == "expired":
+                return self.answer(403, {}, SLOW_DOWN.replace(b"SlowDown", b"AccessDenied"))
             if weather.unconditional and "If-None-Match" in self.headers:
                 return self.answer(501, {}, SLOW_DOWN.replace(b"SlowDown", b"NotImplemented"))
             if isinstance(event, float):
@@ -52,17 +54,18 @@ def before(upstream: str) -> Iterator[Weather]:
             if event == "lost":
                 self.close_connection = True
                 return None
-            return self.answer(response.status, dict(response.getheaders()), content)
+            return self.answer(response.status, dict(response.getheaders()), content, len(content) // 2 if event == "cut" else None)
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on
 
-        def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        def answer(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
             self.send_response(status)
             length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
             for name, value in {**{n: v for n, v in headers.items() if n.lower() not in _HOP}, "Content-Length": length}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[:cut])
+            self.close_connection = self.close_connection or cut is not None
 
         def log_message(self, *_: object) -> None:
             pass

@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     body_bytes: int = Field(16 * 1024 * 1024, ge=1, description="a request body's limit, as sent and unpacked")
     request_events: int = Field(100_000, ge=1, description="events in one request, at most")
     oauth_window_seconds: int = Field(300, ge=1, description="how far a signature's timestamp may be from the clock")
+    downloads: Literal["stream", "redirect"] = Field(
+        "stream", description="files go through the server, or clients are sent to the bucket for them (s3://, gs://, az://)"
+    )
+    download_seconds: int = Field(3_600, ge=60, description="how long such an address in the bucket is good for, at least")
+    download_bytes_per_second: int = Field(50_000, ge=1, description="the slowest download for which it is good to the end")
     page_parts: int = Field(10_000, ge=1, description="parts on a page of the manifest, at most")
     answer_events: int = Field(5_000_000, ge=1, description="events that are read for one answer to a question, at most")
     answer_rows: int = Field(100_000, ge=1, description="rows of such an answer, or agents times buckets, at most")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -99,11 +99,13 @@ def query(request: httpx.Request) -> dict[str, str]:
 
 
 @contextmanager
-def running(house: House, port: int | None = None) -> Iterator[str]:
-    """`shiftlog serve` as a process of its own; gives its URL."""
+def running(house: House, port: int | None = None, log: Path | None = None) -> Iterator[str]:
+    """`shiftlog serve` as a process of its own, which logs to a file or to this process's standard error; gives its URL."""
     port = port or free_port()
     command = [SHIFTLOG, "serve", "--data", str(house.directory), "--port", str(port), "--no-publish"]
-    process = subprocess.Popen(command, env={**os.environ, "SHIFTLOG_LEAD_MILLISECONDS": "0"})
+    with ExitStack() as files:
+        lines = None if log is None else files.enter_context(log.open("wb"))
+        process = subprocess.Popen(command, env={**os.environ, "SHIFTLOG_LEAD_MILLISECONDS": "0"}, stderr=lines)
     try:
         _wait(port, process)
         yield f"http://127.0.0.1:{port}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 
-from shiftlog.client import answers
+from shiftlog.client import answers, elsewhere
 from shiftlog.client.answers import Accepted, File, Listing, Manifest
 from shiftlog.client.auth import auth
 from shiftlog.client.download import Download
@@ -54,7 +54,10 @@ class Client:
         base = self.profile.url.rstrip("/")
         self._le = f"{base}/data_access_le/account/{self.account}/le"
         self._api = f"{base}/api/v1/accounts/{self.account}"
-        self._http = httpx.Client(auth=auth(self.profile, clock), transport=transport, timeout=TIMEOUT, headers={"User-Agent": "shiftlog"})
+        elsewhere.be_discreet()
+        agent = {"User-Agent": "shiftlog"}
+        self._http = httpx.Client(auth=auth(self.profile, clock), transport=transport, timeout=TIMEOUT, headers=agent)
+        self._keyless = httpx.Client(transport=transport, timeout=TIMEOUT, headers=agent)
 
     def __enter__(self) -> Client:
         return self
@@ -64,6 +67,7 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+        self._keyless.close()
 
     # ── the Data Access API ──
 
@@ -177,8 +181,19 @@ class Client:
 
     @contextmanager
     def _stream(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """A response whose body is still to come; errors on the way are translated."""
+        """A response whose body is still to come, from the server or from where it sends its clients; errors on the way are
+        translated."""
         with translated(url), self._http.stream("GET", url, headers=headers) as response:
+            if not elsewhere.points_elsewhere(response):
+                yield response
+                return
+            response.read()
+            with elsewhere.followed(response, headers, self._ask_without_key) as there:
+                yield there
+
+    @contextmanager
+    def _ask_without_key(self, url: httpx.URL, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        with translated(str(url.copy_with(query=None))), self._keyless.stream("GET", url, headers=headers) as response:
             yield response
 
 

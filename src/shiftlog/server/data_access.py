@@ -170,6 +170,7 @@ _VALIDATORS = {
     "Last-Modified": openapi.header("the generated time"),
     "Accept-Ranges": openapi.header("bytes"),
 }
+_LOCATION = {"Location": openapi.header("a URL that needs no key, and is good for this file and some time")}
 
 
 @router.get(
@@ -178,6 +179,7 @@ _VALIDATORS = {
     responses=openapi.binary("the file", *files.MEDIA.values(), headers=_VALIDATORS)
     | openapi.binary("a range of the file", *files.MEDIA.values(), status=206, headers=_VALIDATORS)
     | {304: {"description": "the client has it", "headers": _VALIDATORS}}
+    | {307: {"description": "the file is to be had there", "headers": _LOCATION}}
     | problems.documented(400, 401, 403, 404, 406, 410, 416, 500, 503),
 )
 async def download(
@@ -197,7 +199,7 @@ def _open(house: House, account: str, name: PartName, suffix: str) -> files.Cont
         part = parts.find(conn, account, name, house.catalog.now(conn))
     if part is None:
         raise Missing(f"account {account} has no file {name}; the list names those it has")
-    return files.content(house.store, account, part, suffix)
+    return files.content(house, account, part, suffix)
 
 
 # ── the schema ──

@@ -23,9 +23,10 @@ from shiftlog import schema
 from shiftlog.catalog.parts import Part
 from shiftlog.errors import Gone, Missing
 from shiftlog.hours import iso
+from shiftlog.house import House
+from shiftlog.server import downloads
 from shiftlog.server.threads import Threads
 from shiftlog.server.zips import Archive, lost
-from shiftlog.store import Store
 
 MEDIA = {"gz": "application/gzip", "parquet": "application/vnd.apache.parquet", "avro": "application/avro", "zip": "application/zip"}
 
@@ -34,7 +35,8 @@ MEDIA = {"gz": "application/gzip", "parquet": "application/vnd.apache.parquet", 
 class Content:
     """The bytes of a file, known before any of them is sent. `modified` is epoch ms; `chunks` opens at once and may block.
 
-    `path` is the file that holds them all, where there is one: the server sends it without our help.
+    `path` is the file that holds them all, where there is one: the server sends it without our help. `elsewhere` is where clients
+    get them instead of from here.
     """
 
     media: str
@@ -43,6 +45,7 @@ class Content:
     modified: int
     chunks: Callable[[int, int], Iterator[bytes]]
     path: Path | None = None
+    elsewhere: str | None = None
 
     @classmethod
     def of(cls, data: bytes, media: str, modified: int) -> Content:
@@ -123,6 +126,10 @@ def respond(request: Request, threads: Threads, content: Content) -> Response:
     headers = {"ETag": etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
     if status == 304:
         return Response(status_code=304, headers=headers)
+    if content.elsewhere and method == "GET":
+        return Response(
+            status_code=307, headers={"Location": content.elsewhere, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+        )
     headers |= {"Content-Type": content.media, "Content-Length": str(end - start)}
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
@@ -147,12 +154,12 @@ class FileResponse(Response):
             await send({"type": "http.response.pathsend", "path": str(self._content.path)})
         else:
             # Opened before the answer begins: what cannot be opened is still an error.
-            pieces = await self._threads.read(self._content.chunks, self._start, self._end)
+            pieces = await self._threads.fetch(self._content.chunks, self._start, self._end)
             await send(begin)
             await self._send_all(pieces, send)
 
     async def _send_all(self, pieces: Iterator[bytes], send: Send) -> None:
-        while piece := await self._threads.read(lambda: next(pieces, b"")):
+        while piece := await self._threads.fetch(lambda: next(pieces, b"")):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -172,7 +179,7 @@ def stream(threads: Threads, archive: Archive, headers: dict[str, str]) -> Respo
 # ── the forms of a part ──
 
 
-def content(store: Store, account: str, part: Part, suffix: str) -> Content:
+def content(house: House, account: str, part: Part, suffix: str) -> Content:
     """A part as `suffix` says; blocks.
 
     Raises:
@@ -184,30 +191,30 @@ def content(store: Store, account: str, part: Part, suffix: str) -> Content:
     if gone is not None:
         raise Gone(f"{part.name}.{suffix} of account {account} was deleted at {iso(gone)}, when its retention ended")
     if suffix == "zip":
-        return Content.of(b"".join(Archive(store, [part]).chunks()), MEDIA[suffix], part.generated)
+        return Content.of(b"".join(Archive(house.store, [part]).chunks()), MEDIA[suffix], part.generated)
     try:
         if suffix == "avro":
-            return Content.of(_avro(store.get(part.gz_key), part), MEDIA[suffix], part.generated)
-        return _stored(store, part, suffix)
+            return Content.of(_avro(house.store.get(part.gz_key), part), MEDIA[suffix], part.generated)
+        return _stored(house, part, suffix)
     except Missing:
         raise lost(part, suffix) from None
 
 
-def _stored(store: Store, part: Part, suffix: str) -> Content:
+def _stored(house: House, part: Part, suffix: str) -> Content:
     key, size, checksum = (
         (part.twin_key, part.twin_bytes, part.twin_sha256) if suffix == "parquet" else (part.gz_key, part.gz_bytes, part.gz_sha256)
     )
-    path = store.path(key)
+    path = house.store.path(key)
     if path is not None and _size(path) != size:
         raise lost(part, suffix)
 
     def chunks(start: int, end: int) -> Iterator[bytes]:
         try:
-            return store.chunks(key, start, end)
+            return house.store.chunks(key, start, end)
         except Missing:
             raise lost(part, suffix) from None
 
-    return Content(MEDIA[suffix], size, checksum, part.generated, chunks, path)
+    return Content(MEDIA[suffix], size, checksum, part.generated, chunks, path, downloads.address(house, key, size))
 
 
 def _size(path: Path) -> int | None:

@@ -10,6 +10,7 @@ from starlette.types import Scope
 from shiftlog.errors import Invalid
 from shiftlog.house import House
 from shiftlog.landing import Landing
+from shiftlog.server import downloads
 from shiftlog.server.bodies import Bodies
 from shiftlog.server.identity import Keyring
 from shiftlog.server.ledger import Ledger
@@ -33,6 +34,7 @@ class Services:
 
     def __init__(self, house: House, *, publish: bool) -> None:
         self.house = house
+        downloads.check(house)
         self.threads = Threads()
         self.monitor = Monitor(house)
         settings = house.settings

@@ -156,7 +156,7 @@ async def download(request: Request, visiting: Visiting, name: str) -> Response:
     content = await run(_content, visiting.services.house, visiting.account, wanted, suffix)
     response = files.respond(request, threads, content)
     response.headers["Content-Disposition"] = f'attachment; filename="{wanted}.{suffix}"'
-    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers.setdefault("Cache-Control", "private, no-cache")
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
@@ -166,4 +166,4 @@ def _content(house: House, account: str, name: PartName, suffix: str) -> files.C
         part = parts.find(conn, account, name, house.catalog.now(conn))
     if part is None:
         raise Missing(f"account {account} has no file {name}; the page Files shows those it has")
-    return files.content(house.store, account, part, suffix)
+    return files.content(house, account, part, suffix)
