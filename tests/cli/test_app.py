@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import typer.main
-
 from shell import Shell
+
 from shiftlog.cli.app import command
 
 _SLOW = ("rich", "structlog", "polars", "sqlalchemy", "fastapi")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from fastapi import APIRouter
@@ -12,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shiftlog.catalog import accounts, publishing
-from shiftlog.errors import Later
 from shiftlog.house import House
 from shiftlog.server import formats, openapi, problems, shapes
 
@@ -82,7 +80,7 @@ async def healthz() -> Response:
 async def readyz(request: Request) -> Response:
     """Able to serve: catalog and store answer."""
     services = request.app.state.services
-    await services.threads.read(_reach, services.house)
+    await services.threads.fetch(_reach, services.house)
     return _healthy("ready")
 
 
@@ -94,13 +92,7 @@ def _healthy(status: str) -> Response:
 def _reach(house: House) -> None:
     with house.catalog.read() as conn:
         accounts.every(conn)
-    directory = house.store.path("landing")
-    if directory is not None and not os.access(directory.parent, os.R_OK | os.W_OK | os.X_OK):
-        raise Later("the store's directory is not there, or cannot be written", retry_after=5)
-    try:
-        next(house.store.list("landing"), None)
-    except Exception as error:  # each kind of store has errors of its own
-        raise Later(f"the store does not answer: {error}", retry_after=5) from error
+    house.store.reach()
 
 
 @router.get(
