@@ -4,6 +4,7 @@
 #   scripts/postgresql.sh start DIR     make a cluster in DIR where there is none, start it, print its URL
 #   scripts/postgresql.sh restart DIR   end it as a crash would, and start it again on the same port
 #   scripts/postgresql.sh stop DIR      end it; what it holds stays in DIR
+#   scripts/postgresql.sh crash DIR     the same, as a crash would
 #   scripts/postgresql.sh remove DIR    end it, and delete DIR
 #
 # Its user is shiftlog, its password hunter2, its database postgres. It does not wait for the disk: never keep anything in it.
@@ -64,6 +65,7 @@ case $command in
     start
     ;;
   stop) ! running || control stop -m fast ;;
+  crash) ! running || control stop -m immediate ;;
   remove)
     ! running || control stop -m immediate
     rm -rf -- "$dir"

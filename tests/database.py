@@ -28,21 +28,29 @@ class Postgresql:
         started = subprocess.run([SCRIPT, "start", directory], capture_output=True, text=True, check=True)
         server = cls(directory, started.stdout.strip())
         # What every catalog begins as: copying it is quicker than making it.
-        server._run("CREATE DATABASE template_shiftlog")
+        # Its text is sorted as people sort it, which no query may rely on, nor be harmed by.
+        server.run("CREATE DATABASE template_shiftlog TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
         Catalog.open(server._of("template_shiftlog")).close()
         return server
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of an empty catalog, which goes when the block ends."""
+    def database(self, *, template: str = "template_shiftlog") -> Iterator[str]:
+        """The URL of a catalog without a row (with `template0`: of a database without a table), which goes when the block ends."""
         name = f"test_{uuid.uuid4().hex[:12]}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE template_shiftlog")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield self._of(name)
-        self._run(f"DROP DATABASE {name} WITH (FORCE)")
+        self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
     def restart(self) -> None:
         """As after a crash: every connection is cut, and what was committed is there."""
         subprocess.run([SCRIPT, "restart", self.directory], capture_output=True, check=True)
+
+    def stop(self) -> None:
+        """As a crash does."""
+        subprocess.run([SCRIPT, "crash", self.directory], capture_output=True, check=True)
+
+    def start_again(self) -> None:
+        subprocess.run([SCRIPT, "start", self.directory], capture_output=True, check=True)
 
     def remove(self) -> None:
         subprocess.run([SCRIPT, "remove", self.directory], capture_output=True, check=True)
@@ -50,7 +58,8 @@ class Postgresql:
     def _of(self, name: str) -> str:
         return f"{self.url.rpartition('/')[0]}/{name}"
 
-    def _run(self, statement: str) -> None:
+    def run(self, statement: str) -> None:
+        """Do something as the server's owner, in its first database."""
         engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
         with engine.connect() as conn:
             conn.exec_driver_sql(statement)

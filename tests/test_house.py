@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,3 +180,35 @@ def test_a_catalog_that_cannot_be_reached(elsewhere: dict[str, str], change: tup
         House.open(None, create=True, catalog=url, store=elsewhere["store"])
     assert "hunter2" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_another_secret_key_is_refused(elsewhere: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Before anything is encrypted with it; one that is missing is not made a second time."""
+    House.open(None, create=True, **elsewhere).close()
+    monkeypatch.setenv("SHIFTLOG_SECRET_KEY", Fernet.generate_key().decode())
+    with pytest.raises(Unusable, match="was encrypted with another key; give back the key"):
+        House.open(None, **elsewhere)
+    monkeypatch.delenv("SHIFTLOG_SECRET_KEY")
+    with pytest.raises(Unusable, match=r"there is no secret key at .*/two/secret\.key: copy the one"):
+        House.open(tmp_path / "two", create=True, **elsewhere)
+    assert list((tmp_path / "two").iterdir()) == []
+
+
+def test_the_secret_key_can_be_a_file_elsewhere(elsewhere: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As orchestrators hand secrets out; the variable comes before it."""
+    House.open(None, create=True, **elsewhere).close()
+    (tmp_path / "handed").write_text(os.environ["SHIFTLOG_SECRET_KEY"] + "\n")
+    monkeypatch.delenv("SHIFTLOG_SECRET_KEY")
+    monkeypatch.setenv("SHIFTLOG_SECRET_KEY_FILE", str(tmp_path / "handed"))
+    House.open(None, **elsewhere).close()
+
+
+def test_a_key_file_is_made_once(tmp_path: Path):
+    """A directory that has lost its own is told so, instead of getting one that opens nothing."""
+    House.open(tmp_path / "data", create=True).close()
+    kept = (tmp_path / "data" / "secret.key").read_bytes()
+    (tmp_path / "data" / "secret.key").unlink()
+    with pytest.raises(Unusable, match="there is no secret key at"):
+        House.open(tmp_path / "data")
+    (tmp_path / "data" / "secret.key").write_bytes(kept)
+    House.open(tmp_path / "data").close()

@@ -6,7 +6,8 @@ DIR/secret.key       the key that secrets are encrypted with
 DIR/locks/           one lock file a publisher, held as long as its process lives
 
 Catalog and store may be elsewhere, by URL (SHIFTLOG_CATALOG, SHIFTLOG_STORE); then the directory holds what is left, and nothing where
-the secret key is in the environment. A catalog and a store belong together: each says so by the same mark, made once.
+the secret key is elsewhere, too (SHIFTLOG_SECRET_KEY, SHIFTLOG_SECRET_KEY_FILE). A catalog, a store and a secret key belong together: the
+first two bear the same mark, made once, and the catalog has a seal that this key alone opens.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from shiftlog.catalog import Catalog, accounts, deployment
 from shiftlog.catalog.vault import VARIABLE, Vault
-from shiftlog.errors import Invalid, Missing, Unusable
+from shiftlog.errors import Invalid, Missing, ShiftlogError, Unusable
 from shiftlog.settings import Settings
 from shiftlog.store import Store, open_store
 
@@ -53,7 +54,7 @@ class House:
         Raises:
             Invalid: something is in the directory, and none is given.
             Unusable: there is none (and `create` is false), it cannot be written, is of a newer version, or catalog and store are not
-                of one deployment.
+                of one deployment, or the secret key is not its own.
         """
         known = settings or Settings()
         catalog = catalog or known.catalog.get_secret_value() or None
@@ -61,12 +62,21 @@ class House:
         if directory is not None:
             directory = directory.expanduser().absolute()
             _check(directory, create=create or catalog is not None)
-        opened = Catalog.open(catalog or str(_within(directory, "catalog.sqlite")), create=create)
-        if opened.one_machine:
-            _make_private(_within(directory, "locks"))  # after the catalog: a directory that is no deployment is left as it is
-        objects = open_store(store or str(_within(directory, "objects")))
-        _belong(opened, objects)
-        return cls(directory, objects, opened, Vault.open(None if directory is None else directory / "secret.key"), known)
+        opened = Catalog.open(
+            catalog or str(_within(directory, "catalog.sqlite")),
+            create=create,
+            connections=known.catalog_connections,
+            patience=known.catalog_seconds,
+        )
+        try:
+            if opened.one_machine:
+                _make_private(_within(directory, "locks"))  # after the catalog: a directory that is no deployment is left as it is
+            objects = open_store(store or str(_within(directory, "objects")))
+            _belong(opened, objects)
+            return cls(directory, objects, opened, _vault(opened, _key_file(directory, known)), known)
+        except ShiftlogError:
+            opened.close()
+            raise
 
     def twins(self, keys: Iterable[str]) -> pl.LazyFrame:
         """The rows of Parquet objects of one schema, in one scan; at least one.
@@ -132,6 +142,28 @@ def _belong(catalog: Catalog, store: Store) -> None:
         raise Unusable(
             f"the catalog is of deployment {mine}, the store of deployment {theirs}; they do not belong together: check the URLs of both"
         )
+
+
+def _key_file(directory: Path | None, known: Settings) -> Path | None:
+    if known.secret_key_file:
+        return Path(known.secret_key_file).expanduser()
+    return None if directory is None else directory / "secret.key"
+
+
+def _vault(catalog: Catalog, file: Path | None) -> Vault:
+    """The vault of the key that this deployment was made with; the first key that comes is that one.
+
+    Raises:
+        Unusable: there is no key, or another.
+    """
+    with catalog.read() as conn:
+        seal = deployment.seal(conn)
+    vault = Vault.open(file, create=seal is None)
+    if seal is None:
+        with catalog.write() as conn:
+            seal = deployment.make_seal(conn, vault.encrypt("shiftlog"))
+    vault.decrypt(seal)
+    return vault
 
 
 def _make_private(directory: Path) -> None:

@@ -15,7 +15,10 @@ class Settings(BaseSettings):
 
     # where things are
     catalog: SecretStr = Field(SecretStr(""), description="the catalog's database URL; empty: a file in the data directory")
+    catalog_connections: int = Field(20, ge=4, description="connections to a database server that a process uses at once, at most")
+    catalog_seconds: float = Field(10, ge=0, description="what has to be known waits so long for a database server that does not answer")
     store: str = Field("", description="the store's URL; empty: a folder of the data directory")
+    secret_key_file: str = Field("", description="the file with the key that secrets are encrypted with; empty: in the data directory")
     # publishing
     grace_seconds: int = Field(300, ge=0, description="how long after its end an hour is published")
     session_timeout_hours: float = Field(24, gt=0, description="a session without events for so long is closed")

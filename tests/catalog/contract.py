@@ -28,6 +28,11 @@ class CatalogContract:
         raise NotImplementedError
 
     @pytest.fixture
+    def nothing(self) -> str:
+        """The URL of a catalog that is not there yet."""
+        raise NotImplementedError
+
+    @pytest.fixture
     def catalog(self, open_catalog: Callable[[], Catalog]) -> Catalog:
         return open_catalog()
 
@@ -51,6 +56,10 @@ class OnSqlite:
         for catalog in opened:
             catalog.close()
 
+    @pytest.fixture
+    def nothing(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/new.sqlite"
+
 
 class OnPostgresql:
     """The catalog in a database of its own, of a PostgreSQL that all tests of the process share."""
@@ -67,6 +76,11 @@ class OnPostgresql:
             yield open_
             for catalog in opened:
                 catalog.close()
+
+    @pytest.fixture
+    def nothing(self, postgresql: Postgresql) -> Iterator[str]:
+        with postgresql.database(template="template0") as url:
+            yield url
 
 
 def make_account(catalog: Catalog, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, make_account
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, make_account
 from shiftlog.catalog import Catalog, accounts
 from shiftlog.catalog.accounts import Account
 from shiftlog.errors import Invalid, Missing
@@ -84,6 +84,23 @@ class AccountsContract(CatalogContract):
         """An empty file is no mistake."""
         with catalog.write() as conn:
             assert accounts.name(conn, account, []) == 0
+
+    def test_two_import_names_at_once(self, catalog: Catalog, account: str):
+        """In whatever order: one comes after the other."""
+        rows = [("agent", n, 0, "x") for n in range(200)]
+
+        def bring(order: int) -> int:
+            with catalog.write() as conn:
+                return accounts.name(conn, account, rows[::order])
+
+        assert at_once(*[lambda order=order: bring(order) for order in (1, -1, 1, -1)]) == [200] * 4
+
+    def test_an_account_can_be_locked(self, catalog: Catalog, account: str):
+        """If it is there."""
+        with catalog.write() as conn:
+            accounts.lock(conn, account)
+            with pytest.raises(Missing, match="there is no account nobody"):
+                accounts.lock(conn, "nobody")
 
 
 class TestAccountsOnPostgresql(OnPostgresql, AccountsContract):

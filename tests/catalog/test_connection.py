@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,23 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cable import COMMIT, cable
 from catalog.contract import CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
+from database import Postgresql
 from disks import fill, make_read_only, small_disk
 from shiftlog.catalog import Catalog, accounts, tables
-from shiftlog.errors import Later, Unusable
+from shiftlog.errors import Later, Overtaken, Unusable
+from shiftlog.settings import Settings
 
 
 def count(conn: sa.Connection) -> int:
     return len(accounts.every(conn))
+
+
+def cut_off(postgresql: Postgresql, conn: sa.Connection) -> None:
+    count(conn)
+    postgresql.restart()
+    count(conn)
 
 
 class ConnectionContract(CatalogContract):
@@ -66,9 +76,139 @@ class ConnectionContract(CatalogContract):
         with catalog.read() as conn:
             assert abs(catalog.now(conn) - catalog.now()) < 60_000
 
+    def test_a_read_sees_one_state(self, catalog: Catalog, account: str):
+        """From its first look to its end, whatever is written meanwhile."""
+        with catalog.read() as conn:
+            assert count(conn) == 1
+            make_account(catalog, "B")
+            assert count(conn) == 1
+
+    def test_what_was_committed_before_a_read_is_seen_by_it(self, catalog: Catalog, account: str):
+        """And what it does not see gets a time that is not before its clock, however late it looks there."""
+        with catalog.read() as conn:
+            count(conn)
+            with catalog.write() as writing:
+                stamped = catalog.now(writing)
+            assert catalog.now(conn) <= stamped or catalog.one_machine
+        with catalog.read() as conn:
+            assert catalog.now(conn) >= stamped
+
+    def test_what_persists_is_written(self, catalog: Catalog, account: str):
+        """Once, and its result comes back; what fails by itself is not tried again."""
+        attempts: list[bool] = []
+
+        def attempt(conn: sa.Connection, *, again: bool) -> int:
+            attempts.append(again)
+            return accounts.update(conn, account, {"retention_days": 3}).retention_days
+
+        def fail(conn: sa.Connection, *, again: bool) -> None:
+            attempts.append(again)
+            accounts.update(conn, account, {"retention_days": 4})
+            raise Overtaken("by another")
+
+        assert catalog.persist(attempt) == 3
+        with pytest.raises(Overtaken):
+            catalog.persist(fail)
+        assert attempts == [False, False]
+        with catalog.read() as conn:
+            assert accounts.get(conn, account).retention_days == 3
+
 
 class TestConnectionOnPostgresql(OnPostgresql, ConnectionContract):
-    """On PostgreSQL."""
+    """On PostgreSQL, and what is true of a server alone: it may go away."""
+
+    def test_a_read_changes_nothing(self, catalog: Catalog, account: str):
+        """The database itself sees to it."""
+        with pytest.raises(Later, match="read-only"), catalog.read() as conn:
+            accounts.update(conn, account, {"retention_days": 3})
+
+    def test_it_is_durable_whatever_the_server_prefers(self, postgresql: Postgresql):
+        """One that does not wait for its disk is told to; one that waits for more goes on to do so."""
+        with postgresql.database() as url:
+            for preferred, expected in (("off", "on"), ("remote_apply", "remote_apply")):
+                postgresql.run(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = {preferred}")
+                catalog = Catalog.open(url)
+                with catalog.write() as conn:
+                    assert conn.scalar(sa.text("SHOW synchronous_commit")) == expected
+                catalog.close()
+
+    def test_a_server_that_restarts_is_waited_for(self, postgresql: Postgresql):
+        """By what persists; all else is told to come again, and finds the server there when it does."""
+        with postgresql.database() as url:
+            catalog = Catalog.open(url, patience=30)
+            make_account(catalog, "A")
+            with pytest.raises(Later, match="the catalog does not answer"), catalog.read() as conn:
+                cut_off(postgresql, conn)
+            postgresql.stop()
+            with pytest.raises(Later, match="the catalog does not answer"), catalog.read() as conn:
+                count(conn)
+            late = threading.Timer(0.3, postgresql.start_again)
+            late.start()
+            catalog.persist(lambda conn, *, again: accounts.ensure(conn, "B", 0, Settings()))
+            late.join()
+            with catalog.read() as conn:
+                assert count(conn) == 2
+            catalog.close()
+
+    def test_nobody_waits_for_ever(self, postgresql: Postgresql):
+        """Only the first waits; who comes in the same silence is told at once. Where there is an answer again, patience is new."""
+        with postgresql.database() as url:
+            catalog = Catalog.open(url, patience=0.3)
+            postgresql.stop()
+            for _ in range(2):
+                with pytest.raises(Later, match="the catalog does not answer") as told:
+                    catalog.persist(lambda conn, *, again: None)
+                assert "not known" not in str(told.value)
+            assert catalog._gives_up()
+            postgresql.start_again()
+            catalog.persist(lambda conn, *, again: conn.scalar(sa.select(1)))
+            assert not catalog._gives_up()
+            catalog.close()
+
+    @pytest.mark.parametrize("arrives", [True, False])
+    def test_a_commit_whose_answer_is_lost(self, postgresql: Postgresql, arrives: bool):
+        """It is tried again, by one who knows that it may be there already, and finds out."""
+        with postgresql.database() as url, cable(url) as (line, through):
+            catalog, told = Catalog.open(through, patience=30), []
+            make_account(catalog, "A")
+
+            def add(conn: sa.Connection, *, again: bool) -> None:
+                accounts.lock(conn, "A")
+                told.append((again, "B" in [found.account for found in accounts.every(conn)]))
+                accounts.ensure(conn, "B", 0, Settings())
+
+            line.cut_at(COMMIT, arrives=arrives)
+            catalog.persist(add)
+            assert told == [(False, False), (True, arrives)]
+            assert line.cut == 1
+            catalog.close()
+
+    def test_it_says_where_it_does_not_know(self, postgresql: Postgresql):
+        """Whether something was done, when it cannot find out."""
+        with postgresql.database() as url, cable(url) as (line, through):
+            catalog = Catalog.open(through)
+            line.cut_at(COMMIT, arrives=True)
+            with pytest.raises(Later, match="it is not known whether this was done"):
+                catalog.persist(lambda conn, *, again: accounts.ensure(conn, "B", 0, Settings()))
+            catalog.close()
+
+    def test_more_threads_than_connections(self, postgresql: Postgresql):
+        """They take turns."""
+        with postgresql.database() as url:
+            catalog = Catalog.open(url, connections=4)
+            at_once(*[lambda n=n: make_account(catalog, f"a{n}") for n in range(20)])
+            with catalog.read() as conn:
+                assert count(conn) == 20
+            catalog.close()
+
+    def test_what_a_url_says_holds(self, postgresql: Postgresql):
+        """Before what is usual here."""
+        with postgresql.database() as url:
+            catalog = Catalog.open(f"{url}?application_name=mine")
+            with catalog.read() as conn:
+                assert conn.scalar(sa.text("SHOW application_name")) == "mine"
+                assert conn.scalar(sa.text("SHOW lock_timeout")) == "30s"
+            catalog.close()
 
 
 class TestConnectionOnSqlite(OnSqlite, ConnectionContract):
@@ -80,13 +220,6 @@ class TestConnectionOnSqlite(OnSqlite, ConnectionContract):
         at_once(*[lambda c=c, i=i: [make_account(c, f"{i}_{n}") for n in range(8)] for i, c in enumerate(catalogs)])
         with catalogs[0].read() as conn:
             assert count(conn) == 24
-
-    def test_a_read_sees_one_state(self, catalog: Catalog, account: str):
-        """From its first look to its end, whatever is written meanwhile."""
-        with catalog.read() as conn:
-            assert count(conn) == 1
-            make_account(catalog, "B")
-            assert count(conn) == 1
 
     def test_a_commit_is_durable(self, catalog: Catalog):
         """Each one is synced to disk, in a journal mode that this SQLite is safe in."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -43,9 +45,7 @@ class MigrateContract(CatalogContract):
 
     def test_a_new_catalog_has_the_last_version(self, catalog: Catalog):
         """And it is the one that the scripts end with."""
-        config = Config()
-        config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
-        assert migrate.version(catalog.engine) == migrate.HEAD == ScriptDirectory.from_config(config).get_current_head()
+        assert migrate.version(catalog.engine) == migrate.HEAD == scripts().get_current_head()
 
     def test_upgrading_again_changes_nothing(self, catalog: Catalog, account: str):
         """What is there stays."""
@@ -53,9 +53,36 @@ class MigrateContract(CatalogContract):
         migrate.upgrade(catalog.engine)
         assert contents(catalog) == before
 
-    def test_a_new_catalog_is_made_once(self, open_catalog: Callable[[], Catalog]):
+    def test_a_new_catalog_is_made_once(self, nothing: str):
         """When several open it at once, as two processes do at the first start."""
-        assert {migrate.version(catalog.engine) for catalog in at_once(*[open_catalog] * 4)} == {migrate.HEAD}
+        opened = at_once(*[lambda: Catalog.open(nothing)] * 4)
+        assert {migrate.version(catalog.engine) for catalog in opened} == {migrate.HEAD}
+        for catalog in opened:
+            catalog.close()
+
+    def test_a_catalog_is_not_made_by_mistake(self, nothing: str):
+        """Who only wants to look is told that there is none."""
+        with pytest.raises(Unusable, match=r"there is no shiftlog catalog .* shiftlog keys create"):
+            Catalog.open(nothing, create=False)
+        catalog = Catalog.open(nothing)
+        assert not any(contents(catalog).values())
+        catalog.close()
+
+    def test_rows_of_every_version_stay(self, nothing: str):
+        """A row in each table, from the version on that brought the table, is the same after the last."""
+        engine = sa.create_engine(nothing)
+        written: dict[str, dict[str, Any]] = {}
+        for script in reversed([*scripts().walk_revisions()]):
+            upgrade(engine, script.revision)
+            written |= fill(engine, without=written)
+        found = sa.MetaData()
+        found.reflect(engine)
+        with engine.connect() as conn:
+            for name, row in written.items():
+                [kept] = conn.execute(sa.select(found.tables[name])).mappings()
+                assert {column: kept[column] for column in row} == row, name
+        assert {*tables.metadata.tables} <= {*written}
+        engine.dispose()
 
     def test_a_newer_version_is_refused(self, catalog: Catalog, account: str, open_catalog: Callable[[], Catalog]):
         """And not touched; the message says what to do."""
@@ -65,6 +92,34 @@ class MigrateContract(CatalogContract):
         with pytest.raises(Unusable, match=r"has version 9999, this shiftlog knows versions up to .*; use a newer shiftlog"):
             open_catalog()
         assert contents(catalog) == before
+
+
+def scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+
+
+def upgrade(engine: sa.Engine, revision: str) -> None:
+    """Bring a catalog to some version, as an older shiftlog has left it."""
+    config = Config()
+    config.set_main_option("script_location", scripts().dir)
+    with engine.begin() as conn:
+        config.attributes["connection"] = conn
+        command.upgrade(config, revision)
+
+
+def fill(engine: sa.Engine, without: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Put a row in each table that has none yet; what was put there."""
+    found = sa.MetaData()
+    found.reflect(engine)
+    rows = {
+        table.name: {column.name: 7 if column.type.python_type is int else "A" for column in table.columns}
+        for table in found.sorted_tables
+        if table.name not in {*without, "alembic_version"}
+    }
+    with engine.begin() as conn:
+        for name, row in rows.items():
+            conn.execute(sa.insert(found.tables[name]).values(row))
+    return rows
 
 
 class TestMigrateOnPostgresql(OnPostgresql, MigrateContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog.contract import CatalogContract, OnPostgresql, OnSqlite, make_account
+from catalog.contract import CatalogContract, OnPostgresql, OnSqlite, at_once, make_account
 from shiftlog.catalog import Catalog
 from shiftlog.catalog.schedules import planned, replace
 from shiftlog.schedules import Planned
@@ -27,7 +27,8 @@ def instants(rows: list[Planned]) -> dict[tuple[int, int], int]:
 class SchedulesContract(CatalogContract):
     """What every back-end does."""
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    # The same property of each back-end: to hypothesis it is one test that is run by several classes.
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
     @given(before=plans(0, 30), after=plans(10, 20))
     def test_an_import_replaces_its_agents_in_its_window(self, catalog: Catalog, account: str, before: list[Planned], after: list[Planned]):
         """Instant by instant: inside the window the new plan, outside the old one, and of other agents the old one everywhere."""
@@ -59,6 +60,18 @@ class SchedulesContract(CatalogContract):
             replace(conn, account, [Planned(1, 0, 10, 2)], 0, 10)
             replace(conn, other, [Planned(1, 0, 10, 4)], 0, 10)
             assert [planned(conn, name)[0].state for name in (account, other)] == [2, 4]
+
+    def test_two_import_at_once(self, catalog: Catalog, account: str):
+        """One comes after the other, and the last one's plan is the plan."""
+
+        def bring(state: int) -> None:
+            with catalog.write() as conn:
+                replace(conn, account, [Planned(agent, 0, 10, state) for agent in range(50)], 0, 10)
+
+        at_once(*[lambda state=state: bring(state) for state in (1, 2, 3, 4)])
+        with catalog.read() as conn:
+            assert len(planned(conn, account)) == 50
+            assert len({row.state for row in planned(conn, account)}) == 1
 
 
 class TestSchedulesOnPostgresql(OnPostgresql, SchedulesContract):

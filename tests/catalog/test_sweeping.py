@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, insert_parts, make_account, part_row
+from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, insert_parts, make_account, part_row
 from catalog.test_batches import claim, commit
 from catalog.test_publishing import new_part, publish
 from shiftlog.catalog import Catalog, batches, sweeping, tables
@@ -61,6 +61,16 @@ class SweepingContract(CatalogContract):
         """Whatever lies in its store."""
         with catalog.read() as conn:
             assert sweeping.named_objects(conn) == set()
+
+    def test_of_several_servers_one_sweeps(self, catalog: Catalog):
+        """When they ask at once, and again only after the time that was asked for."""
+
+        def ask(now: int) -> bool:
+            with catalog.write() as conn:
+                return sweeping.turn(conn, now, 100)
+
+        assert sum(at_once(*[lambda: ask(NOW)] * 4)) == 1
+        assert [ask(NOW + 99), ask(NOW + 100), ask(NOW + 101)] == [False, True, False]
 
 
 class TestSweepingOnPostgresql(OnPostgresql, SweepingContract):

@@ -58,8 +58,19 @@ def get(conn: sa.Connection, account: str) -> Account:
 
 
 def every(conn: sa.Connection) -> list[Account]:
-    """All accounts, by name."""
-    return [Account(*row) for row in conn.execute(sa.select(*_COLUMNS).order_by("account"))]
+    """All accounts, by name; in the order of its characters, whatever order the database has for text."""
+    return sorted((Account(*row) for row in conn.execute(sa.select(*_COLUMNS))), key=lambda account: account.account)
+
+
+def lock(conn: sa.Connection, account: str) -> None:
+    """Let nobody else change what belongs to the account until the transaction ends.
+
+    Raises:
+        Missing: no such account.
+    """
+    t = tables.accounts
+    if conn.scalar(sa.select(t.c.account).where(t.c.account == account).with_for_update()) is None:
+        raise Missing(f"there is no account {account}")
 
 
 def update(conn: sa.Connection, account: str, changes: dict[str, Any]) -> Account:
@@ -75,7 +86,9 @@ def update(conn: sa.Connection, account: str, changes: dict[str, Any]) -> Accoun
 
 def name(conn: sa.Connection, account: str, rows: Iterable[tuple[str, int, int, str]]) -> int:
     """Import names: (kind, id, valid_from in epoch ms, name); one that is known for that instant is replaced."""
-    values = [{"account": account, "kind": kind, "id": id_, "valid_from": start, "name": text} for kind, id_, start, text in rows]
+    # In one order: two who import at once wait for each other, not both.
+    ordered = sorted(rows, key=lambda row: row[:3])
+    values = [{"account": account, "kind": kind, "id": id_, "valid_from": start, "name": text} for kind, id_, start, text in ordered]
     if values:
         statement = insert(conn, tables.names)
         keys = [column.name for column in tables.names.primary_key]

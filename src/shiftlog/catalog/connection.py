@@ -1,4 +1,7 @@
-"""Opening a catalog, and its two kinds of transactions: `read` (a snapshot) and `write` (takes the write lock at once)."""
+"""Opening a catalog, and its two kinds of transactions: `read` (a snapshot) and `write` (takes the write lock at once).
+
+Where the catalog is a database server, it may be gone for a while, or be gone in the middle of anything (docs/decisions/0010).
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,41 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from shiftlog.catalog import migrate
 from shiftlog.errors import Later, Unusable
 
+T = TypeVar("T", covariant=True)
+
 _BUSY_SECONDS = 30
+_PAUSES = (0.05, 0.1, 0.2, 0.5)  # seconds between attempts at a catalog that does not answer; the last one from then on
+# A connection whose other end has vanished without a word is given up after so many seconds.
+_WATCHED = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": _BUSY_SECONDS * 1000}
+_UNFIT = ("25006", "25P03")  # SQLSTATEs: a server that was demoted to a standby; a transaction that idled for too long
 # Older ones, Debian's among them, can lose a committed row in WAL mode with two connections. The wheel brings a newer one.
 SAFE_WAL = (3, 51, 3)
+
+
+class Attempt(Protocol[T]):
+    """What is to be done in a write transaction. With `again`, an attempt before may have been committed: look first, under a
+    lock that it held, too."""
+
+    def __call__(self, conn: sa.Connection, *, again: bool) -> T: ...
 
 
 class Catalog:
     """One open catalog. Safe to use from several threads; each transaction has a connection of its own."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, patience: float = 0.0) -> None:
         self.engine = engine
         self.one_machine = engine.dialect.name == "sqlite"
+        self._patience = patience
+        self._silence: tuple[float, float] | None = None  # since when nothing was answered, and when that was last noticed
         # SQLite's transactions see one state by themselves. A writer of PostgreSQL sees what others have committed once it has the lock.
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reading = engine if self.one_machine else engine.execution_options(**snapshot)
@@ -32,8 +51,10 @@ class Catalog:
         self._writing = threading.RLock() if self.one_machine else None
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True) -> Catalog:
+    def open(cls, url: str, *, create: bool = True, connections: int = 20, patience: float = 0.0) -> Catalog:
         """The catalog at a database URL or a SQLite file's path, its tables made or brought up to date.
+
+        Of a database server, at most `connections` are used at once, and `persist` tries for `patience` seconds.
 
         Raises:
             Unusable: it cannot be reached or written, is not there (and `create` is false), or is of a newer version.
@@ -43,8 +64,10 @@ class Catalog:
             raise Unusable(
                 f"there is no shiftlog catalog at {path}; make one with: shiftlog keys create --data {path.parent} --account NAME"
             )
-        catalog = cls(_sqlite(path) if path else _server(url))
+        catalog = cls(_sqlite(path) if path else _server(url, connections), patience)
         try:
+            if not create and migrate.version(catalog.engine) is None:
+                raise Unusable(f"there is no shiftlog catalog in {_shown(url)}; it comes with the first key: shiftlog keys create")
             migrate.upgrade(catalog.engine)
         except sa.exc.OperationalError as error:
             raise Unusable(f"the catalog {_shown(url)} cannot be opened: {_said(error)}") from None
@@ -56,13 +79,17 @@ class Catalog:
         self.engine.dispose()
 
     def now(self, conn: sa.Connection | None = None) -> int:
-        """The catalog's clock in epoch ms: this machine's for SQLite, the database server's otherwise."""
+        """The catalog's clock in epoch ms: this machine's for SQLite, the database server's otherwise.
+
+        In a `read`, the instant at which it began. What a read does not see was committed after it, and stamped with a later time,
+        or else the floor tells (docs/decisions/0003).
+        """
         if self.one_machine:
             return time.time_ns() // 1_000_000
         if conn is None:
-            with self.read() as fresh:
-                return self.now(fresh)
-        return int(conn.scalar(sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")))
+            with _translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as fresh:
+                return _clock(fresh, "clock_timestamp()")
+        return _clock(conn, "clock_timestamp()" if _is_write(conn) else "transaction_timestamp()")
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -72,16 +99,65 @@ class Catalog:
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A transaction that may change things; all of it is durable when the block ends, or none."""
+        """A transaction that may change things; all of it is durable when the block ends, or none.
+
+        A COMMIT that was cut off may have come through: where that matters, use `persist`.
+        """
+        with _translated(), self._write() as conn:
+            yield conn
+
+    def persist(self, attempt: Attempt[T]) -> T:
+        """A write transaction that is tried again while the database server does not answer, until it is known what came of it.
+
+        Raises:
+            Later: it still does not answer; the message says so where it is not known whether the transaction was committed.
+        """
+        uncertain = False
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+            done = False
+            try:
+                with self._write() as conn:
+                    result = attempt(conn, again=uncertain)
+                    done = True
+                self._silence = None
+                return result
+            except sa.exc.SQLAlchemyError as error:
+                if not _passing(error):
+                    raise
+                uncertain |= done and not self.one_machine
+                if self.one_machine or self._gives_up():
+                    raise _later(error, "; it is not known whether this was done" if uncertain else "") from error
+            time.sleep(pause)
+        raise AssertionError
+
+    def _gives_up(self) -> bool:
+        """Whether the server has been silent for longer than anyone is to wait; whoever comes then is told so at once."""
+        now = time.monotonic()
+        since, last = self._silence or (now, now)
+        if now - last > max(self._patience, 1.0):
+            since = now  # that was another silence, which nobody saw end
+        self._silence = since, now
+        return now - since >= self._patience
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
         lock = self._writing
         if lock is not None and not lock.acquire(timeout=_BUSY_SECONDS):
             raise Later("the catalog is busy", retry_after=1)
         try:
-            with _translated(), self.engine.connect().execution_options(shiftlog_write=True) as conn, conn.begin():
+            with self.engine.connect().execution_options(shiftlog_write=True) as conn, conn.begin():
                 yield conn
         finally:
             if lock is not None:
                 lock.release()
+
+
+def _is_write(conn: sa.Connection) -> bool:
+    return bool(conn.get_execution_options().get("shiftlog_write", False))
+
+
+def _clock(conn: sa.Connection, function: str) -> int:
+    return int(conn.scalar(sa.text(f"SELECT floor(extract(epoch FROM {function}) * 1000)::bigint")))  # noqa: S608 (one of two words)
 
 
 def insert(conn: sa.Connection, table: sa.Table) -> Any:
@@ -91,14 +167,31 @@ def insert(conn: sa.Connection, table: sa.Table) -> Any:
     return (sqlite if conn.dialect.name == "sqlite" else postgresql).insert(table)
 
 
+def unlocked(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """The rows that meet the conditions, but for those that another transaction is at: who deletes many rows waits for nobody."""
+    key = [*table.primary_key]
+    rows = sa.select(*key).where(*conditions).with_for_update(skip_locked=True)
+    return sa.tuple_(*key).in_(rows)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What can be tried again, as an error that says so. Whether a COMMIT that was cut off came through is not known: whoever
-    commits must be able to repeat it."""
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-        raise Later(f"the catalog does not answer: {_said(error)}", retry_after=1) from error
+    except sa.exc.SQLAlchemyError as error:
+        if not _passing(error):
+            raise
+        raise _later(error) from error
+
+
+def _passing(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether it may go well next time."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError) or state in _UNFIT
+
+
+def _later(error: sa.exc.SQLAlchemyError, more: str = "") -> Later:
+    return Later(f"the catalog does not answer: {_said(error)}{more}", retry_after=1)
 
 
 def _sqlite_path(url: str) -> Path | None:
@@ -132,27 +225,38 @@ def _configure(dbapi_connection: Any, _record: Any) -> None:
 
 
 def _begin(conn: sa.Connection) -> None:
-    write = conn.get_execution_options().get("shiftlog_write", False)
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if _is_write(conn) else "BEGIN")
 
 
-def _server(url: str) -> sa.Engine:
+def _server(url: str, connections: int) -> sa.Engine:
     try:
         if not url.startswith("postgresql"):
             raise sa.exc.ArgumentError
-        return sa.create_engine(
+        usual = {"connect_timeout": 10, "application_name": "shiftlog", "options": f"-c lock_timeout={_BUSY_SECONDS}s", **_WATCHED}
+        given = sa.make_url(url).query
+        engine = sa.create_engine(
             url,
-            pool_size=16,
-            max_overflow=16,
+            pool_size=connections,
+            max_overflow=0,
             pool_timeout=_BUSY_SECONDS,
+            pool_use_lifo=True,  # what a peak needed goes unused afterwards, and is closed by the server or by nobody
             pool_pre_ping=True,  # after a restart of the server, connections that it cut off are replaced and not used
             isolation_level="READ COMMITTED",
-            connect_args={"connect_timeout": 10, "application_name": "shiftlog", "options": f"-c lock_timeout={_BUSY_SECONDS}s"},
+            connect_args={name: value for name, value in usual.items() if name not in given},
         )
     except ModuleNotFoundError as error:
         raise Unusable(f"the catalog {_shown(url)} needs a driver: pip install 'shiftlog[postgresql]' ({error.name} is missing)") from None
     except sa.exc.ArgumentError:
         raise Unusable(f"{_shown(url)} is not a database URL; a file's path or postgresql+psycopg://… is expected") from None
+    sa.event.listen(engine, "connect", _ensure_durable)
+    return engine
+
+
+def _ensure_durable(dbapi_connection: Any, _record: Any) -> None:
+    # A server that acknowledges before its disk does would make our own acknowledgement untrue. Other values say how many must have it.
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+    dbapi_connection.commit()
 
 
 def _said(error: sa.exc.SQLAlchemyError) -> str:

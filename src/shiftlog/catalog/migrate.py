@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from shiftlog.errors import Unusable
 
 HEAD = "0003"
+_LOCK = 0x5348_4946_544C  # "SHIFTL", the name of PostgreSQL's lock under which tables are made
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -28,8 +29,10 @@ def upgrade(engine: sa.Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
-    # Two processes may open a new catalog at once: the write lock lets one of them make it, the other finds it made.
+    # Two processes may open a new catalog at once: the lock lets one of them make it, the other finds it made.
     with engine.connect().execution_options(shiftlog_write=True) as conn, conn.begin():
+        if engine.dialect.name == "postgresql":
+            conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         if _version(conn) != HEAD:
             config.attributes["connection"] = conn
             command.upgrade(config, "head")

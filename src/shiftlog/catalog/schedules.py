@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from shiftlog.catalog import tables
+from shiftlog.catalog import accounts, tables
 from shiftlog.schedules import Planned
 
 _T = tables.schedules
@@ -18,7 +18,11 @@ def replace(conn: sa.Connection, account: str, plan: Sequence[Planned], start: i
 
     Its rows lie in the window, and those of one agent do not overlap. What was planned for these agents before and after
     the window stays, cut at its edges; so does everything of other agents.
+
+    Raises:
+        Missing: no such account.
     """
+    accounts.lock(conn, account)
     agents = sorted({row.agent_id for row in plan})
     kept: list[Planned] = []
     for first in range(0, len(agents), _MANY):

@@ -7,8 +7,20 @@ from typing import Literal
 import sqlalchemy as sa
 
 from shiftlog.catalog import batches, deployment, tables
+from shiftlog.catalog.connection import insert, unlocked
 
-_P = tables.parts
+_P, _SWEPT = tables.parts, "swept"
+
+
+def turn(conn: sa.Connection, now: int, every: int) -> bool:
+    """Whether it is time for a sweep, and nobody else has taken this turn: of all servers one sweeps, once in so many ms."""
+    t = tables.meta
+    conn.execute(insert(conn, t).values(name=_SWEPT, value="0").on_conflict_do_nothing())
+    last = conn.scalar(sa.select(t.c.value).where(t.c.name == _SWEPT).with_for_update())
+    if now - int(last or 0) < every:
+        return False
+    conn.execute(sa.update(t).where(t.c.name == _SWEPT).values(value=str(now)))
+    return True
 
 
 def expire_parts(conn: sa.Connection, kind: Literal["gz", "twin"], account: str, before: int, now: int) -> list[str]:
@@ -21,7 +33,7 @@ def expire_parts(conn: sa.Connection, kind: Literal["gz", "twin"], account: str,
 def forget_session_ids(conn: sa.Connection, before: int) -> int:
     """Forget producers' session ids that were last seen before an instant."""
     t = tables.session_ids
-    return conn.execute(sa.delete(t).where(t.c.seen_at < before)).rowcount
+    return conn.execute(sa.delete(t).where(unlocked(t, t.c.seen_at < before))).rowcount
 
 
 def named_objects(conn: sa.Connection) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from shiftlog.catalog import tables
-from shiftlog.catalog.connection import insert
+from shiftlog.catalog.connection import insert, unlocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def record(conn: sa.Connection, entries: Sequence[Entry]) -> None:
 
 def expire(conn: sa.Connection, now: int) -> int:
     """Forget nonces whose time window is over (their timestamps are refused by then)."""
-    return conn.execute(sa.delete(tables.nonces).where(tables.nonces.c.expires < now)).rowcount
+    return conn.execute(sa.delete(tables.nonces).where(unlocked(tables.nonces, tables.nonces.c.expires < now))).rowcount
 
 
 def by_hand(conn: sa.Connection, at: int, account: str | None, action: str, target: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from shiftlog.catalog import tables
-from shiftlog.catalog.connection import insert
+from shiftlog.catalog.connection import insert, unlocked
 
 _T = tables.usage
 _KEPT = 600_000  # ms: a row of which nothing was said for so long is forgotten
@@ -19,9 +19,8 @@ def tell(conn: sa.Connection, server: str, used: Mapping[str, int], now: int) ->
     added = statement.on_conflict_do_update(
         index_elements=["server", "subject"], set_={"used": _T.c.used + statement.excluded.used, "at": now}
     )
-    # In one order everywhere: servers that forget the same rows at once must not wait for each other.
     conn.execute(added, [{"server": server, "subject": subject, "used": used[subject], "at": now} for subject in sorted(used)])
-    conn.execute(sa.delete(_T).where(_T.c.at < now - _KEPT))
+    conn.execute(sa.delete(_T).where(unlocked(_T, _T.c.at < now - _KEPT)))
 
 
 def told(conn: sa.Connection, server: str) -> dict[tuple[str, str], int]:

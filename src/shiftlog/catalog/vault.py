@@ -25,8 +25,8 @@ class Vault:
             raise Unusable(f"the secret key is not one; 32 bytes in URL-safe base64 are expected in {VARIABLE} or the key file") from None
 
     @classmethod
-    def open(cls, file: Path | None) -> Vault:
-        """The vault of the key in the environment, else of the key file, which is made (mode 0600) where it is missing.
+    def open(cls, file: Path | None, *, create: bool = True) -> Vault:
+        """The vault of the key in the environment, else of the key file, which is made (mode 0600) where it is missing and may be.
 
         Raises:
             Unusable: there is neither, or it is no key.
@@ -35,7 +35,9 @@ class Vault:
         if given:
             return cls(given.encode())
         if file is None:
-            raise Unusable(f"there is no secret key: set {VARIABLE}, or name a data directory that has a key file")
+            raise Unusable(f"there is no secret key: set {VARIABLE} or {VARIABLE}_FILE, or name a data directory that has a key file")
+        if not create and not file.exists():
+            raise Unusable(f"there is no secret key at {file}: copy the one that this deployment was made with, or set {VARIABLE}")
         return cls(_read_or_make(file))
 
     def encrypt(self, secret: str) -> str:
