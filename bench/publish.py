@@ -57,17 +57,17 @@ def _copy(source: Path, target: Path) -> Iterator[Any]:
 def _ours(scene: Scene) -> Work:
     import shutil
 
-    from shiftlog import publish
+    from shiftlog import container, publish, steps
 
     shutil.copytree(scene.data / "data", scene.scratch / "data")
     spent: Counter[str] = Counter()
     # What a run spends where: seconds of both threads together.
     timers = {
-        "encode_s": (publish.container, "encode"),
-        "gzip_s": (publish.container, "compress"),
-        "twin_s": (publish, "_parquet"),
-        "gather_s": (publish, "gather"),
-        "fold_s": (publish, "refold"),
+        "encode_s": (container, "encode"),
+        "gzip_s": (container, "compress"),
+        "twin_s": (steps, "parquet"),
+        "gather_s": (steps, "gather"),
+        "fold_s": (steps, "refold"),
         "commit_s": (publish.publishing, "commit"),
     }
     for name, (module, function) in timers.items():

@@ -12,7 +12,6 @@ first two bear the same mark, made once, and the catalog has a seal that this ke
 
 from __future__ import annotations
 
-import io
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from shiftlog.catalog import Catalog, accounts, deployment
 from shiftlog.catalog.vault import VARIABLE, Vault
 from shiftlog.errors import Invalid, Missing, ShiftlogError, Unusable
 from shiftlog.settings import Settings
-from shiftlog.store import Store, open_store
+from shiftlog.store import Store, open_store, scan
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,10 +83,7 @@ class House:
         Raises:
             Missing: an object is not there.
         """
-        import polars as pl
-
-        sources = self.store.sources(keys)
-        return pl.scan_parquet([source if isinstance(source, str) else io.BytesIO(source) for source in sources])  # type: ignore[arg-type]
+        return scan(self.store, keys)
 
     def within(self, name: str) -> Path:
         """A file or folder of the data directory.

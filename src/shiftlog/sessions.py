@@ -61,6 +61,11 @@ def bucket(column: str) -> pl.Expr:
 BUCKET = bucket("agentID")
 
 
+def dealt(count: int) -> pl.Expr:
+    """Which of `count` equal ranges of the hash space an agent lies in, from 0. Ranges of one count lie in or across few of another's."""
+    return BUCKET * pl.lit(count, pl.UInt64) // pl.lit(2**32, pl.UInt64)
+
+
 def foldable(accepted: pl.DataFrame) -> pl.DataFrame:
     """Accepted events that were never folded, as `fold` takes them."""
     return accepted.select(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
+import sqlalchemy as sa
 
-from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
-from shiftlog.catalog import Catalog, batches, publishing
+from catalog.contract import HOUR, NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
+from shiftlog.catalog import Catalog, batches, publishing, tables
 from shiftlog.catalog.batches import Batch, Claim
 from shiftlog.catalog.publishing import Outcome
 from shiftlog.errors import Missing
@@ -130,7 +131,18 @@ class BatchesContract(CatalogContract):
         assert commit(catalog, "1", claim(account, **sessions)) == []
         with catalog.read() as conn:
             assert batches.owners(conn, account, sessions) == sessions
-            assert batches.scopes(conn, account, sessions) == {}
+            assert batches.published(conn, account, 0) == {}
+
+    def test_published_session_ids_that_were_seen_lately(self, catalog: Catalog, account: str):
+        """Those of the batches from an instant on; ids that were not published are not among them."""
+        commit(catalog, "1", claim(account, s=1, t=1, u=1), at=NOW)
+        with catalog.write() as conn:
+            published = tables.session_ids.c.session_id.in_(["s", "t"])
+            conn.execute(sa.update(tables.session_ids).where(published).values(scope_start=HOUR))
+        commit(catalog, "2", claim(account, t=1, u=1), at=NOW + 5)
+        with catalog.read() as conn:
+            assert batches.published(conn, account, NOW) == {"s": HOUR, "t": HOUR}
+            assert batches.published(conn, account, NOW + 5) == {"t": HOUR}
 
     def test_a_consumed_batch_is_forgotten(self, catalog: Catalog, account: str):
         """When it is old enough; its object's key is handed back, to be deleted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from shiftlog.engine import local
+from shiftlog.engine.local import Local
 
 from .contract import EngineContract
 
@@ -14,7 +14,7 @@ class TestLocal(EngineContract):
     """Threads keep the contract, and hold few partitions at a time."""
 
     def run(self, function: Callable[[Any], Any], partitions: Iterable[Any]) -> Iterator[Any]:
-        return local.run(function, partitions, workers=2)
+        return Local(workers=2).run(function, partitions)
 
     def test_few_partitions_are_taken_ahead(self):
         """Not more than there are workers wait, so memory holds no more."""

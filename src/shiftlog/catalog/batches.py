@@ -86,21 +86,21 @@ def _own(conn: sa.Connection, claim: Claim, now: int) -> list[str]:
 
 def owners(conn: sa.Connection, account: str, session_ids: Collection[str]) -> dict[str, int]:
     """Which agents the session ids belong to, of those that were seen before."""
-    return {id_: agent for id_, agent, _ in _seen(conn, account, session_ids)}
-
-
-def scopes(conn: sa.Connection, account: str, session_ids: Collection[str]) -> dict[str, int]:
-    """The scopes (their starts) under which sessions with these ids were first published, where they were."""
-    return {id_: scope for id_, _, scope in _seen(conn, account, session_ids) if scope is not None}
-
-
-def _seen(conn: sa.Connection, account: str, session_ids: Collection[str]) -> Iterable[tuple[str, int, int | None]]:
-    columns = sa.select(_IDS.c.session_id, _IDS.c.agent_id, _IDS.c.scope_start)
+    found: dict[str, int] = {}
     asked = list(session_ids)
     for start in range(0, len(asked), _MANY):
-        some = asked[start : start + _MANY]
-        for row in conn.execute(columns.where(_IDS.c.account == account, _IDS.c.session_id.in_(some))):
-            yield tuple(row)
+        mine = (_IDS.c.account == account, _IDS.c.session_id.in_(asked[start : start + _MANY]))
+        rows = conn.execute(sa.select(_IDS.c.session_id, _IDS.c.agent_id).where(*mine))
+        found |= {id_: agent for id_, agent in rows}  # noqa: C416 (rows are not pairs to mypy)
+    return found
+
+
+def published(conn: sa.Connection, account: str, since: int) -> dict[str, int]:
+    """Of the session ids that were seen at or after an instant (epoch ms), those that were published, with the scopes
+    (their starts) under which they first were."""
+    query = sa.select(_IDS.c.session_id, _IDS.c.scope_start)
+    mine = (_IDS.c.account == account, _IDS.c.scope_start.is_not(None), _IDS.c.seen_at >= since)
+    return {id_: scope for id_, scope in conn.execute(query.where(*mine))}  # noqa: C416 (rows are not pairs to mypy)
 
 
 def after(conn: sa.Connection, account: str, number: int) -> Sequence[Batch]:

@@ -40,6 +40,12 @@ class NewPart:
     def name(self) -> PartName:
         return PartName(self.scope_start, self.scope_end, self.part, self.revision)
 
+    def meets(self, low: int, high: int) -> bool:
+        """Whether it has events in [low, high], or on both sides of it."""
+        return (
+            self.min_timestamp is not None and self.max_timestamp is not None and self.max_timestamp >= low and self.min_timestamp <= high
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Part(NewPart):
@@ -116,11 +122,7 @@ def overlapping(conn: sa.Connection, account: str, low: int, high: int) -> Seque
     """Parts with events in [low, high], and every part with a revision in the same scopes: they may supersede those."""
     touched = sa.select(_T.c.scope_start).where(_T.c.account == account, _T.c.max_timestamp >= low, _T.c.min_timestamp <= high)
     query = sa.select(*_COLUMNS).where(_T.c.account == account, _T.c.scope_start.in_(touched)).order_by(_T.c.seq)
-    return [part for part in (Part(*row) for row in conn.execute(query)) if part.revision > 0 or _meets(part, low, high)]
-
-
-def _meets(part: Part, low: int, high: int) -> bool:
-    return part.min_timestamp is not None and part.max_timestamp is not None and part.max_timestamp >= low and part.min_timestamp <= high
+    return [part for part in (Part(*row) for row in conn.execute(query)) if part.revision > 0 or part.meets(low, high)]
 
 
 def of_scopes(conn: sa.Connection, account: str, scopes: Sequence[int]) -> Sequence[Part]:

@@ -85,6 +85,8 @@ batches = sa.Table(
     _column("max_timestamp", _BIG),
 )
 
+_IS_PUBLISHED = sa.text("scope_start IS NOT NULL")
+
 #: The producers' own session ids: whose they are, and the scope (its start) under which they were first published.
 session_ids = sa.Table(
     "session_ids",
@@ -94,6 +96,8 @@ session_ids = sa.Table(
     _column("agent_id", _BIG),
     sa.Column("scope_start", _BIG),
     _column("seen_at", _BIG),
+    # Of published ids only: those of open sessions are seen again with every batch, and few of the others are.
+    sa.Index(None, "account", "seen_at", sqlite_where=_IS_PUBLISHED, postgresql_where=_IS_PUBLISHED),
 )
 
 #: Published parts, also those whose files were deleted since (tombstones: `gz_gone`, `twin_gone` say when).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,14 +14,22 @@ R = TypeVar("R")
 WORKERS = min(4, os.cpu_count() or 1)
 
 
-def run(function: Callable[[T], R], partitions: Iterable[T], workers: int = WORKERS) -> Iterator[R]:
-    """The function's results, in the partitions' order. At most `workers` partitions are taken at a time, so memory
-    holds no more of them; the first error ends the run."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="engine") as pool:
-        waiting: list[Future[R]] = []
-        for partition in partitions:
-            waiting.append(pool.submit(function, partition))
-            if len(waiting) >= workers:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Runs functions on threads of this process. At most `workers` partitions are taken at a time, so memory holds no more of them."""
+
+    workers: int = WORKERS
+
+    def run(self, function: Callable[[T], R], partitions: Iterable[T], *, alone: bool = False) -> Iterator[R]:
+        workers = 1 if alone else self.workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="engine") as pool:
+            waiting: list[Future[R]] = []
+            for partition in partitions:
+                waiting.append(pool.submit(function, partition))
+                if len(waiting) >= workers:
+                    yield waiting.pop(0).result()
+            for future in waiting:
+                yield future.result()
+
+
+LOCAL = Local()

@@ -14,14 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from shiftlog import container, events
-from shiftlog.catalog import accounts, batches, parts, publishing
-from shiftlog.catalog.batches import Batch
+from shiftlog.catalog import accounts, parts, publishing
 from shiftlog.catalog.parts import Part
 from shiftlog.catalog.publishing import State
 from shiftlog.errors import Invalid
 from shiftlog.hours import HOUR
 from shiftlog.house import House
-from shiftlog.pending import gather
+from shiftlog.pending import Pending, gather, pending
 from shiftlog.server import bodies, formats, openapi, parameters, problems, shapes
 from shiftlog.server.guard import Reading, Writing
 from shiftlog.server.parameters import After, Limit
@@ -200,12 +199,11 @@ def _run(row: dict[str, Any]) -> shapes.Run:
 # ── open sessions ──
 
 
-class Pending(NamedTuple):
+class Open(NamedTuple):
     """What an account's open sessions are folded from, in so many shares of its agents; `now` is epoch ms."""
 
     now: int
-    state: State
-    new: Sequence[Batch]
+    pending: Pending
     schema_version: str
     shares: int
 
@@ -219,31 +217,30 @@ async def open_sessions(request: Request, account: Reading) -> Response:
     """The sessions that are not closed, of all events that were accepted so far: one document a line."""
     services = Services.of(request)
     media, house = formats.acceptable(request, (formats.NDJSON,)), services.house
-    pending = await services.threads.read(_pending, house, account)
-    first = await services.threads.fold(_documents, house, account, pending, 0)
-    if pending.shares == 1:
+    found = await services.threads.read(_open, house, account)
+    first = await services.threads.fold(_documents, house, found, 0)
+    if found.shares == 1:
         return Response(first, media_type=media)
 
     async def all_shares() -> AsyncIterator[bytes]:
         yield first
-        for share in range(1, pending.shares):
-            yield await services.threads.fold(_documents, house, account, pending, share)
+        for share in range(1, found.shares):
+            yield await services.threads.fold(_documents, house, found, share)
 
     return StreamingResponse(all_shares(), media_type=media)
 
 
-def _pending(house: House, account: str) -> Pending:
+def _open(house: House, account: str) -> Open:
     with house.catalog.read() as conn:
         now, state = house.catalog.now(conn), publishing.state(conn, account)
-        new = batches.after(conn, account, state.consumed)
+        found = pending(conn, account, state, house.settings.session_timeout)
         version = accounts.get(conn, account).schema_version
-    rows = sum(batch.rows for batch in new) + state.carry_events
-    return Pending(now, state, new, version, max(1, -(-rows // house.settings.fold_events)))
+    return Open(now, found, version, found.shares(house.settings.fold_events))
 
 
-def _documents(house: House, account: str, pending: Pending, share: int) -> bytes:
+def _documents(house: House, found: Open, share: int) -> bytes:
     """The open sessions of one share of the agents as lines."""
-    gathered = gather(house, account, pending.state, pending.new, share=share, shares=pending.shares)
-    timeout = house.settings.session_timeout
-    folded = refold(gathered.fresh, gathered.prior, account=account, timeout=timeout, until=pending.now + 1, taken=gathered.taken)
-    return container.encode(folded.waiting, account=account, version=pending.schema_version)
+    account, timeout = found.pending.account, found.pending.timeout
+    gathered = gather(house.store, found.pending, share=share, shares=found.shares)
+    folded = refold(gathered.fresh, gathered.prior, account=account, timeout=timeout, until=found.now + 1, taken=gathered.taken)
+    return container.encode(folded.waiting, account=account, version=found.schema_version)

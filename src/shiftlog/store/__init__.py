@@ -6,7 +6,7 @@ key of its own. What exists is the catalog's to say; listing is for garbage coll
 
 from shiftlog.store.bucket import Bucket
 from shiftlog.store.directory import Directory
-from shiftlog.store.objects import Memory, Object, Store
+from shiftlog.store.objects import Memory, Object, Store, scan
 from shiftlog.store.places import open_store
 
-__all__ = ["Bucket", "Directory", "Memory", "Object", "Store", "open_store"]
+__all__ = ["Bucket", "Directory", "Memory", "Object", "Store", "open_store", "scan"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from shiftlog.errors import Damaged, Missing
 
 if TYPE_CHECKING:
+    import polars as pl
     from obstore.store import ObjectStore
 
 
@@ -92,6 +94,18 @@ class Store(Protocol):
 
     def reach(self) -> None:
         """Return if the store answers, and can be written as far as that can be seen without writing."""
+
+
+def scan(store: Store, keys: Iterable[str]) -> pl.LazyFrame:
+    """The rows of Parquet objects of one schema, in one scan; at least one.
+
+    Raises:
+        Missing: an object is not there.
+    """
+    import polars as pl
+
+    sources = store.sources(keys)
+    return pl.scan_parquet([source if isinstance(source, str) else io.BytesIO(source) for source in sources])  # type: ignore[arg-type]
 
 
 class Objects:

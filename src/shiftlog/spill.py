@@ -1,0 +1,78 @@
+"""Rows on their way from one step of a run to the next: in memory, or in files of a directory where they need not fit in memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import polars as pl
+
+_ROW_GROUP = 50_000  # rows of a file that are read or passed over together
+
+
+class Kept(Protocol):
+    """Rows that wait for the next step."""
+
+    def scan(self) -> pl.LazyFrame: ...
+
+
+#: How rows are kept.
+Keep: TypeAlias = Callable[[pl.DataFrame], Kept]
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """Rows in the memory of this process."""
+
+    rows: pl.DataFrame
+
+    def scan(self) -> pl.LazyFrame:
+        return self.rows.lazy()
+
+
+@dataclass(frozen=True, slots=True)
+class InFile:
+    """Rows in a file of this machine."""
+
+    path: Path
+
+    def scan(self) -> pl.LazyFrame:
+        return pl.scan_parquet(self.path)
+
+
+def in_directory(directory: Path) -> Keep:
+    """Keeps rows in files of a directory; they are there as long as it is."""
+    return partial(_to_file, directory)
+
+
+def _to_file(directory: Path, rows: pl.DataFrame) -> InFile:
+    path = directory / f"{uuid.uuid4().hex}.parquet"
+    rows.write_parquet(path, compression="lz4", row_group_size=_ROW_GROUP)
+    return InFile(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows of one scope (its start, epoch ms) of one share of the agents: [offset, offset + length) of what is kept."""
+
+    scope: int
+    share: int
+    kept: Kept
+    offset: int
+    length: int
+
+    def scan(self) -> pl.LazyFrame:
+        return self.kept.scan().slice(self.offset, self.length)
+
+
+def by_scope(rows: pl.DataFrame, share: int, keep: Keep) -> Iterator[Piece]:
+    """Keep the rows, and say where those of each scope are."""
+    ordered = rows.sort("scope", maintain_order=True)
+    kept, offset = keep(ordered), 0
+    for scope, length in ordered.group_by("scope", maintain_order=True).len().rows():
+        yield Piece(scope, share, kept, offset, length)
+        offset += length
