@@ -15,8 +15,8 @@ from fuzz.targets import TARGETS, WORDS, seeds  # noqa: E402 (found by the path 
 HANG, MEMORY = 20, 2_048  # seconds that one input may take at most, and MiB that a process may hold
 
 
-def fuzz(name: str, seconds: int, place: Path) -> subprocess.CompletedProcess[str]:
-    """Fuzz one target for so long; what was found, if anything, is in what it printed, and in `place`."""
+def fuzz(name: str, seconds: int, place: Path, runs: int = -1) -> subprocess.CompletedProcess[str]:
+    """Fuzz one target for so long, and for no more than so many inputs; what was found is in what it printed, and in `place`."""
     learned = place / name
     learned.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(name)):
@@ -25,6 +25,7 @@ def fuzz(name: str, seconds: int, place: Path) -> subprocess.CompletedProcess[st
     words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word.encode()) + '"\n' for word in WORDS))
     options = {
         "max_total_time": seconds,
+        "runs": runs,
         "timeout": HANG,
         "rss_limit_mb": MEMORY,
         "dict": words,
