@@ -89,18 +89,22 @@ class Gathered:
 def gather(store: Store, pending: Pending, *, share: int = 0, shares: int = 1) -> Gathered:
     """All that is pending of the agents in one of `shares` equal shares of the hash space."""
     condition = None if shares == 1 else (dealt(shares) == share)
-    landed = foldable(landing.read(store, pending.batches, condition))
-    carried = _carried(store, pending, condition)
+    return together(store, pending, carried(store, pending, condition), foldable(landing.read(store, pending.batches, condition)))
+
+
+def together(store: Store, pending: Pending, carried: pl.DataFrame, landed: pl.DataFrame) -> Gathered:
+    """The same where the carried and the landed events (both `FOLDABLE`), of all agents or of some, are at hand."""
     prior, taken, aside = _surroundings(store, pending, landed)
     within = landed if aside.is_empty() else landed.join(aside, on="position", how="anti", maintain_order="left")
     return Gathered(pl.concat([carried, within]), prior, taken, aside)
 
 
-def _carried(store: Store, pending: Pending, condition: pl.Expr | None) -> pl.DataFrame:
+def carried(store: Store, pending: Pending, condition: pl.Expr | None = None) -> pl.DataFrame:
+    """The events of the sessions that the last run left open (`FOLDABLE`)."""
     if pending.carry_key is None:
         return pl.DataFrame(schema=FOLDABLE)
-    carried = pl.read_parquet(store.source(pending.carry_key))
-    return unfold(carried if condition is None else carried.filter(condition))
+    rows = pl.read_parquet(store.source(pending.carry_key))
+    return unfold(rows if condition is None else rows.filter(condition))
 
 
 # ── late events ──
@@ -215,11 +219,10 @@ def _out_of_reach(landed: pl.DataFrame, gone: Iterable[Part], published: dict[st
 @dataclass(frozen=True, slots=True)
 class Live:
     """Sessions that are accepted and not published as they are now (columns `FOLDED`, `closedAt`, and `open`: not closed
-    yet), and the published identities in whose place they stand."""
+    yet), and the published identities in whose place they stand, each with its agent."""
 
     sessions: pl.DataFrame
-    replaced: frozenset[str]
-    watermark: int | None
+    replaced: Mapping[str, int]
 
 
 def live(house: House, account: str, now: int) -> Live:
@@ -239,10 +242,15 @@ def live(house: House, account: str, now: int) -> Live:
             # A run was committed and its old objects were swept away in between; the new state names what is there.
             if attempt == 2:
                 raise
+    return beside(gathered, account=account, timeout=timeout, now=now)
+
+
+def beside(gathered: Gathered, *, account: str, timeout: int, now: int) -> Live:
+    """What was gathered as it stands beside the published sessions at `now` (epoch ms); `timeout` is in ms."""
     result = refold(gathered.fresh, gathered.prior, account=account, timeout=timeout, until=now + 1, taken=gathered.taken)
     closed = result.due.with_columns(closedAt=pl.lit(None, pl.Int64), open=pl.lit(False))
     waiting = result.waiting.with_columns(open=pl.lit(True))
     changed = pl.concat([result.due, result.waiting.select(FOLDED.keys())]).filter(pl.col("scope").is_not_null())
-    before = set(gathered.prior["agentSessionId"])
-    replaced = frozenset(before & {*changed["agentSessionId"], *result.withdrawn["agentSessionId"]})
-    return Live(pl.concat([closed, waiting]), replaced, seen.watermark)
+    gone = {*changed["agentSessionId"], *result.withdrawn["agentSessionId"]}
+    published = dict(gathered.prior.select("agentSessionId", "agentID").unique().rows())
+    return Live(pl.concat([closed, waiting]), {id_: agent for id_, agent in published.items() if id_ in gone})

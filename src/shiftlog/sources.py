@@ -6,7 +6,8 @@ group. What a source cannot know is null.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -23,6 +24,7 @@ from shiftlog.house import House
 from shiftlog.lake import Kept
 from shiftlog.metrics import SCHEDULE
 from shiftlog.names import SUFFIXES, PartName
+from shiftlog.pending import Live
 from shiftlog.quality import GRACE
 
 #: Sessions as sources give them: the flat frame, what only shiftlog's own files keep, and whether the session is open.
@@ -87,9 +89,11 @@ class Source(Protocol):
 class HouseSource:
     """An account of a deployment: published sessions from their twins, and what is pending beside them."""
 
-    def __init__(self, house: House, account: str) -> None:
+    def __init__(self, house: House, account: str, live: Callable[[str, int], Live] | None = None) -> None:
+        """`live` gives the account's live view at an instant (epoch ms), where one is kept; else it is made anew each time."""
         with house.catalog.read() as conn:
             found = accounts.get(conn, account)
+        self._live = live or partial(pending.live, house)
         self._house, self.account, self.zone = house, account, found.time_zone
         self.label = f"{account} at {house.directory}"
         self.timeout, self.grace = house.settings.session_timeout, house.settings.grace
@@ -103,7 +107,7 @@ class HouseSource:
         return self._house.catalog.now()
 
     def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
-        beside = None if now is None else pending.live(self._house, self.account, now)
+        beside = None if now is None else self._live(self.account, now)
         with self._house.catalog.read() as conn:
             found = parts.overlapping(conn, self.account, 0 if start is None else start, 2**62 if end is None else end)
         # What was pending a moment ago may have been published since; it counts from here, and once.

@@ -18,6 +18,7 @@ class Threads:
         self._fetching = CapacityLimiter(32)  # of the store: where it stalls, those who ask the catalog do not wait behind it
         self._parsing = CapacityLimiter(2)  # holds the interpreter's lock for most of its time: more would only take turns
         self._folding = CapacityLimiter(2)  # a lot of memory each
+        self._watching = CapacityLimiter(2)
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
         """Short work: a query."""
@@ -30,6 +31,10 @@ class Threads:
     async def parse(self, function: Callable[..., T], *args: object) -> T:
         """The body of a request."""
         return await to_thread.run_sync(function, *args, limiter=self._parsing)
+
+    async def watch(self, function: Callable[..., T], *args: object) -> T:
+        """What pages that are watched wait for: folding what has just landed, which does not wait for longer work."""
+        return await to_thread.run_sync(function, *args, limiter=self._watching)
 
     async def fold(self, function: Callable[..., T], *args: object) -> T:
         """Long work: folding, converting a file."""

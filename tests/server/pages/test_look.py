@@ -11,6 +11,7 @@ from readers import land, publish_at
 from scenes import DAY, HOUR, T0, event, login, logout, sent
 from shiftlog.errors import TooLarge
 from shiftlog.house import House
+from shiftlog.live import LiveViews
 from shiftlog.metrics import MEASURES, SCHEDULED
 from shiftlog.server.pages.look import Looks, last_event
 from shiftlog.server.pages.view import View
@@ -35,7 +36,7 @@ def looks(house: House, account: str) -> Looks:
     land(house, shift(1, T0 + HOUR, 11))
     publish_at(house, T0 + 5 * HOUR)
     land(house, shift(2, T0 + 6 * HOUR, 12))
-    return Looks(house)
+    return Looks(house, LiveViews(house, 1_000_000))
 
 
 @pytest.mark.parametrize("by", ["agent", "group", "profile"])

@@ -8,6 +8,7 @@ from readers import land
 from scenes import HOUR, MINUTE, T0, event, login, logout, sent
 from shiftlog import pending
 from shiftlog.house import House
+from shiftlog.live import LiveViews
 from shiftlog.server.pages.held import Held
 from shiftlog.server.pages.look import Look
 from shiftlog.server.pages.present import logged_in, read
@@ -75,4 +76,4 @@ def test_a_name_is_known_with_the_event_that_brings_it(house: House, account: st
     look = Look(Held.read(house, "A", view.start, view.end), view.start, view.end)
     look.names()
     land(house, sent(login(now - MINUTE, agentID=2, agentNickname="Zelda")))
-    assert [(agent["agent_id"], agent["name"]) for agent in read(house, view, look).agents][1] == (2, "Zelda")
+    assert [(agent["agent_id"], agent["name"]) for agent in read(house, LiveViews(house, 1_000), view, look).agents][1] == (2, "Zelda")

@@ -18,6 +18,7 @@ from shiftlog.catalog.keys import Key
 from shiftlog.errors import Forbidden, Invalid, Unauthorized
 from shiftlog.hours import HOUR
 from shiftlog.house import House
+from shiftlog.live import LiveViews
 from shiftlog.server import problems
 from shiftlog.server.pages import cookies, frame
 from shiftlog.server.pages.cookies import Ticket
@@ -34,11 +35,12 @@ _LATE = 2 * HOUR  # a watermark further behind than this, and the grace, is some
 
 
 class Desk:
-    """What the pages of one server share: the looks that are kept, the open streams, and who has signed out."""
+    """What the pages of one server share: the live views and the looks that are kept, the open streams, and who has signed out."""
 
     def __init__(self, services: Services) -> None:
         house = services.house
-        self.looks, self.streams = Looks(house), Streams(house.settings.live_views)
+        self.lives = LiveViews(house, house.settings.view_events // 2)
+        self.looks, self.streams = Looks(house, self.lives), Streams(house.settings.live_views)
         self.secret = house.vault.derived("pages")
         self._ended: dict[str, int] = {}
         self._kept: dict[type[Any], Any] = {}

@@ -13,6 +13,7 @@ import polars as pl
 
 from shiftlog.events import INT64_MIN
 from shiftlog.house import House
+from shiftlog.live import LiveViews
 from shiftlog.sources import ROWS, HouseSource
 
 #: The group of events that are of another group than the one that was asked for.
@@ -30,9 +31,9 @@ class Held:
     change: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda rows: rows
 
     @classmethod
-    def read(cls, house: House, account: str, start: int, end: int, agent: int | None = None) -> Held:
+    def read(cls, house: House, account: str, start: int, end: int, agent: int | None = None, *, lives: LiveViews | None = None) -> Held:
         """The sessions that meet the window [start, end) (epoch ms), of one agent or of all, as they stand now."""
-        source = HouseSource(house, account)
+        source = HouseSource(house, account, None if lives is None else lives.at)
         at = source.now()
         groups = source.groups(start, end, at)
         wanted = groups if agent is None else (rows.filter(pl.col("agentID") == agent) for rows in groups)

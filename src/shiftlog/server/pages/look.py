@@ -22,6 +22,7 @@ from shiftlog.catalog import batches, parts, publishing
 from shiftlog.errors import Invalid, TooLarge
 from shiftlog.hours import DAY, HOUR, SECOND
 from shiftlog.house import House
+from shiftlog.live import LiveViews
 from shiftlog.server.pages.held import ELSEWHERE, Held
 from shiftlog.server.pages.view import View
 
@@ -211,8 +212,8 @@ class _Kept:
 class Looks:
     """The looks of one deployment, kept for whoever asks next. Safe in several threads; what they do may take seconds."""
 
-    def __init__(self, house: House) -> None:
-        self._house, self._most = house, house.settings.view_events
+    def __init__(self, house: House, lives: LiveViews) -> None:
+        self._house, self._lives, self._most = house, lives, house.settings.view_events
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._changing = threading.Lock()
         self._reading: dict[Hashable, threading.Lock] = {}
@@ -241,7 +242,8 @@ class Looks:
             kept = self._kept.get(key)
             if kept is None or not kept.good(stamp, time.monotonic()):
                 began = time.monotonic()
-                look = Look(Held.read(self._house, view.account, view.start, view.end, agent), view.start, view.end)
+                held = Held.read(self._house, view.account, view.start, view.end, agent, lives=self._lives)
+                look = Look(held, view.start, view.end)
                 look.cost = time.monotonic() - began
                 kept = _Kept(look, stamp, began)
             self._keep(key, kept)

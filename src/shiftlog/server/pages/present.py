@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from shiftlog import pending
 from shiftlog.archive import nicknames
 from shiftlog.events import AgentState
 from shiftlog.hours import HOUR
 from shiftlog.house import House
+from shiftlog.live import LiveViews
 from shiftlog.server.pages import tables
 from shiftlog.server.pages.look import Look
 from shiftlog.server.pages.view import View, days_after, midnight
@@ -48,14 +48,15 @@ def around(view: View, now: int) -> View:
     return view.between(min(start, now - now % HOUR - HOUR), days_after(start, 1, view.tz))
 
 
-def read(house: House, view: View, look: Look) -> Present:
+def read(house: House, lives: LiveViews, view: View, look: Look) -> Present:
     """The present of the view's account and group, with the shares of a look at the window `around` now."""
-    now, at = house.catalog.now(), look.at
-    live = pending.live(house, view.account, now).sessions
+    now = house.catalog.now()
+    hour, today, groups, known = shares(view, look)
+    live = lives.at(view.account, now).sessions
     rows = logged_in(live, now)
     # A look may be some seconds old, and not know yet who has just logged in.
-    names = {("agent", agent): name for agent, _, name in nicknames(live.lazy()).rows()} | look.names()
-    groups = sorted({*look.groups(), *rows["group_id"].drop_nulls()})
+    names = {("agent", agent): name for agent, _, name in nicknames(live.lazy()).rows()} | known
+    groups = sorted({*groups, *rows["group_id"].drop_nulls()})
     rows = rows if view.group is None else rows.filter(pl.col("group_id") == view.group)
     online = rows.filter(pl.col("state") == AgentState.ONLINE)
     counts = {state: rows.filter(pl.col("state") == state).height for state in COUNTED}
@@ -69,12 +70,28 @@ def read(house: House, view: View, look: Look) -> Present:
         others=rows.height - sum(counts.values()),
         chats=int(rows["chats"].sum()),
         capacity=int(online["maximum"].sum()) if online["maximum"].count() else None,
-        at=at,
-        hour=look.total_of(view, at - HOUR, at),
-        today=look.total_of(view, midnight(at - 1, view.tz), at),
+        at=look.at,
+        hour=hour,
+        today=today,
         groups=groups,
         names=names,
     )
+
+
+class Shares(NamedTuple):
+    """What the present takes from a look: the numbers of its last hour and of its day up to then, the groups, and the names."""
+
+    hour: dict[str, Any] | None
+    today: dict[str, Any] | None
+    groups: list[int]
+    names: dict[tuple[str, int], str]
+
+
+def shares(view: View, look: Look) -> Shares:
+    """The same for all who ask a look again."""
+    at = look.at
+    hour, today = (look.total_of(view, start, at) for start in (at - HOUR, midnight(at - 1, view.tz)))
+    return Shares(hour, today, look.groups(), look.names())
 
 
 def logged_in(sessions: pl.DataFrame, now: int) -> pl.DataFrame:
