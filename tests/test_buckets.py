@@ -185,6 +185,17 @@ def test_a_service_without_conditional_puts(s3: str, weather: Weather):
     assert store.get(KEY) == b"abc"
 
 
+def test_what_is_read_slowly_is_asked_for_slowly(s3: str, weather: Weather):
+    """A piece when it is wanted: a slow reader holds one in memory, and no connection."""
+    store, data = open_store(s3), bytes(range(256)) * 40_000
+    store.put(KEY, data)
+    weather.seen.clear()
+    asked = [(len(piece), len(weather.seen)) for piece in store.chunks(KEY, 5, len(data))]
+    assert [count for _, count in asked] == list(range(1, 6))
+    assert max(size for size, _ in asked) == 2 << 20
+    assert {method for method, _, _ in weather.seen} == {"GET"}
+
+
 # ── addresses for others ──
 
 

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from shiftlog import schema
-from shiftlog.settings import Settings, table
+from shiftlog.errors import Invalid
+from shiftlog.settings import Settings, load, table
 
 
 def test_every_setting_is_explained():
@@ -30,6 +31,18 @@ def test_a_value_that_cannot_work_is_refused(name: str, value: object):
     """Safety under an hour, say: a commit may name objects of that age."""
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
+
+
+def test_a_variable_that_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch):
+    """All of them at once, without their values."""
+    monkeypatch.setenv("SHIFTLOG_DOWNLOADS", "secretly")
+    monkeypatch.setenv("SHIFTLOG_GRACE_SECONDS", "x")
+    with pytest.raises(
+        Invalid,
+        match=r"SHIFTLOG_GRACE_SECONDS: input should be a valid integer.*SHIFTLOG_DOWNLOADS: input should be 'stream' or 'redirect'",
+    ) as refusal:
+        load()
+    assert "secretly" not in str(refusal.value)
 
 
 def test_settings_do_not_change_under_way():

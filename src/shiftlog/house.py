@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from shiftlog.catalog import Catalog, accounts, deployment
 from shiftlog.catalog.vault import VARIABLE, Vault
 from shiftlog.errors import Invalid, Missing, ShiftlogError, Unusable
-from shiftlog.settings import Settings
+from shiftlog.settings import Settings, load
 from shiftlog.store import Store, open_store, scan
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ class House:
         """The deployment of a data directory; `store` and `catalog` are URLs of others than its own (default: as the settings say).
 
         Raises:
-            Invalid: something is in the directory, and none is given.
+            Invalid: something is in the directory, and none is given; or a setting has a value that cannot be used.
             Unusable: there is none (and `create` is false), it cannot be written, is of a newer version, or catalog and store are not
                 of one deployment, or the secret key is not its own.
         """
-        known = settings or Settings()
+        known = settings or load()
         catalog = catalog or known.catalog.get_secret_value() or None
         store = store or known.store or None
         if directory is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shiftlog.errors import Invalid
 
 
 class Settings(BaseSettings):
@@ -83,6 +85,19 @@ class Settings(BaseSettings):
     def safety(self) -> int:
         """In ms."""
         return int(self.safety_hours * 3_600_000)
+
+
+def load() -> Settings:
+    """The settings as the environment has them.
+
+    Raises:
+        Invalid: a variable has a value that cannot be used; its name is told, and not its value, which may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"SHIFTLOG_{str(found['loc'][0]).upper()}: {found['msg'][:1].lower()}{found['msg'][1:]}" for found in error.errors()]
+        raise Invalid(f"{'; '.join(wrong)} (shiftlog settings explains each)") from None
 
 
 def table() -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ import httpx
 import polars as pl
 import pytest
 from callers import Caller, calling, error
+from visitors import browsing, sign_in
 
 from client.servers import shiftlog_client
 from readers import all_parts, at, every_row, land, publish_at, standing
@@ -146,6 +147,19 @@ def test_two_groups_are_on_their_way_at_once(on_s3: House, monkeypatch: pytest.M
     go_on.set()
     landing.close()
     assert first.result() == 1
+
+
+def test_a_browser_is_sent_to_the_bucket_too(on_s3: House):
+    """From the page Files; the answer is kept by nobody."""
+    land(on_s3, sent(login(T0), logout(T0 + MINUTE)))
+    [part] = publish_at(on_s3, T0 + 3 * HOUR)
+    redirecting = replace(on_s3, settings=SETTINGS.model_copy(update={"downloads": "redirect"}))
+    with browsing(create_app(redirecting, publish=False)) as browser:
+        sign_in(browser, key_of(on_s3))
+        answer = browser.get(f"/files/{part.name}.gz")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (307, "no-store")
+    found = httpx.get(answer.headers["Location"])
+    assert (found.content, found.headers["Content-Disposition"]) == (on_s3.store.get(part.gz_key), f'attachment; filename="{part.name}.gz"')
 
 
 # ── when the store is away ──
