@@ -119,3 +119,16 @@ def test_an_unknown_zone_is_refused(name: str):
     """Also one that is a directory, a path, or no possible file name."""
     with pytest.raises(Invalid, match="an IANA name is expected"):
         hours.zone(name)
+
+
+@pytest.mark.parametrize(("text", "ms"), [("90s", 90_000), ("1.5m", 90_000), ("24h", 86_400_000), (" 7d ", 604_800_000), ("0s", 0)])
+def test_a_length_of_time_has_a_unit(text: str, ms: int):
+    """Seconds, minutes, hours or days."""
+    assert hours.length(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "24", "h", "-1h", "1w", "1 h", "1h30m", "9999999d", "١h"])
+def test_what_is_no_length_of_time_is_refused(text: str):
+    """With what is expected."""
+    with pytest.raises(Invalid, match="such as 90s, 30m, 24h or 7d"):
+        hours.length(text)

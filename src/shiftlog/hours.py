@@ -93,3 +93,19 @@ def parse(text: str, tz: str = "UTC") -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone(tz))
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+_LENGTHS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", re.ASCII)
+
+
+def length(text: str) -> int:
+    """A length of time, such as `90s`, `30m`, `24h` or `7d`, in ms.
+
+    Raises:
+        Invalid: not such a text.
+    """
+    match = _LENGTH.fullmatch(text.strip())
+    if not match:
+        raise Invalid(f"{text[:40]!r} is not a length of time; a number with s, m, h or d is expected, such as 90s, 30m, 24h or 7d")
+    return int(float(match[1]) * _LENGTHS[match[2]])

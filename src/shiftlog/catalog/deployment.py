@@ -31,6 +31,11 @@ def make_seal(conn: sa.Connection, value: str) -> str:
     return _make(conn, _SEAL, value)
 
 
+def seal_anew(conn: sa.Connection, value: str) -> None:
+    """Seal the deployment with another key."""
+    conn.execute(sa.update(_T).where(_T.c.name == _SEAL).values(value=value))
+
+
 def _get(conn: sa.Connection, name: str) -> str | None:
     found = conn.scalar(sa.select(_T.c.value).where(_T.c.name == name))
     return None if found is None else str(found)

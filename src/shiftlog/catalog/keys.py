@@ -117,6 +117,25 @@ def revoke(conn: sa.Connection, name: str, now: int) -> dict[str, Any]:
     return named(conn, name)
 
 
+def rotate(conn: sa.Connection, vault: Vault, name: str, now: int, overlap: int, expires: int | None = None) -> NewKey:
+    """A successor of a key, named as for `revoke`, with the same permissions; the old one goes on for `overlap` ms, and no longer.
+
+    The successor ends at `expires`, or lives as long as the old one was meant to.
+
+    Raises:
+        Missing: no such key.
+        Invalid: it holds no longer.
+    """
+    old = named(conn, name)
+    if old["revoked"] is not None or (old["expires"] is not None and old["expires"] <= now):
+        raise Invalid(f"the key {old['consumer_key']} {'has expired' if old['revoked'] is None else 'was revoked'}; make a new one instead")
+    if expires is None and old["expires"] is not None:
+        expires = now + old["expires"] - old["created"]
+    until = now + overlap if old["expires"] is None else min(old["expires"], now + overlap)
+    conn.execute(sa.update(_T).where(_T.c.id == old["id"]).values(expires=until))
+    return create(conn, vault, old["account"], old["permissions"].split(","), now, expires)
+
+
 def named(conn: sa.Connection, name: str) -> dict[str, Any]:
     """A key without its secrets, by its number, its OAuth token or its consumer key.
 

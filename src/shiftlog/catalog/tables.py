@@ -14,6 +14,9 @@ metadata = sa.MetaData(
     }
 )
 
+#: Marks a column whose texts are encrypted by the vault: when its key is rotated, they are encrypted anew.
+ENCRYPTED = {"encrypted": True}
+
 _BIG = sa.BigInteger()
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows by itself only in a column of type INTEGER
 _NAME = sa.String(20)
@@ -62,9 +65,9 @@ keys = sa.Table(
     _column("account", _NAME, index=True),
     _column("permissions", sa.String(40)),
     _column("consumer_key", sa.String(64)),
-    _column("consumer_secret", sa.Text()),
+    _column("consumer_secret", sa.Text(), info=ENCRYPTED),
     _column("token", sa.String(64), unique=True),
-    _column("token_secret", sa.Text()),
+    _column("token_secret", sa.Text(), info=ENCRYPTED),
     _column("bearer_hash", sa.String(64), unique=True),
     _column("created", _BIG),
     sa.Column("expires", _BIG),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shiftlog import hours
-from shiftlog.cli import logs, render
+from shiftlog.cli import logs, render, secrets
 from shiftlog.cli.place import Data, deployed, opened
 from shiftlog.cli.render import Format
 from shiftlog.errors import Invalid, Missing
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     keys_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the keys of accounts.")
     keys_app.command("create")(deployed(create_key))
     keys_app.command("list")(deployed(list_keys))
+    keys_app.command("rotate")(deployed(secrets.rotate_key))
     keys_app.command("revoke")(deployed(revoke_key))
     app.add_typer(keys_app, name="keys")
     accounts_app = typer.Typer(no_args_is_help=True, help="List accounts and change their settings.")

@@ -41,7 +41,7 @@ class Desk:
         house = services.house
         self.lives = LiveViews(house, house.settings.view_events // 2)
         self.looks, self.streams = Looks(house, self.lives), Streams(house.settings.live_views)
-        self.secret = house.vault.derived("pages")
+        self._vault = house.vault
         self._ended: dict[str, int] = {}
         self._kept: dict[type[Any], Any] = {}
 
@@ -49,6 +49,11 @@ class Desk:
     def of(cls, request: Request) -> Desk:
         found: Desk = request.app.state.desk
         return found
+
+    @property
+    def secrets(self) -> list[bytes]:
+        """What cookies are signed with (the first), and may be signed with."""
+        return self._vault.derived("pages")
 
     def kept(self, kind: type[T]) -> T:
         """The one value of a kind that a page keeps for all its visitors."""
@@ -63,7 +68,8 @@ class Desk:
 
     def ticket(self, request: Request, now: int) -> Ticket | None:
         """The sign-in that the request's cookie shows, if it is one that still holds."""
-        found = cookies.read(request.cookies.get(cookies.SESSION, ""), self.secret, now)
+        text = request.cookies.get(cookies.SESSION, "")
+        found = next(filter(None, (cookies.read(text, secret, now) for secret in self.secrets)), None)
         return None if found is None or found.nonce in self._ended else found
 
 
@@ -116,7 +122,7 @@ class Visitor:
 
     @property
     def form_token(self) -> str:
-        return cookies.form_token(self.ticket, self.desk.secret)
+        return cookies.form_token(self.ticket, self.desk.secrets[0])
 
     @property
     def url(self) -> str:
@@ -185,7 +191,8 @@ async def form(request: Request) -> dict[str, str]:
     desk = Desk.of(request)
     ticket = desk.ticket(request, Services.of(request).house.catalog.now())
     # The form that begins a sign-in has no sign-in yet whose token it could carry.
-    if request.url.path != "/sign-in" and ticket and not cookies.is_form_token(fields.get("form_token", ""), ticket, desk.secret):
+    token = fields.get("form_token", "")
+    if request.url.path != "/sign-in" and ticket and not any(cookies.is_form_token(token, ticket, secret) for secret in desk.secrets):
         raise Forbidden("the form is not of this sign-in; go back, reload the page, and send it again")
     return fields
 

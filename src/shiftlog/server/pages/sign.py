@@ -56,7 +56,7 @@ async def sign_in(request: Request, fields: Form) -> Response:
     lasting = now + int(services.house.settings.sign_in_hours * HOUR)
     ticket = Ticket.new(key.id, lasting if key.expires is None else min(lasting, key.expires))
     response = _led(local(target) or "/now")
-    _set(request, response, cookies.SESSION, cookies.write(ticket, desk.secret), (ticket.expires - now) // 1000)
+    _set(request, response, cookies.SESSION, cookies.write(ticket, desk.secrets[0]), (ticket.expires - now) // 1000)
     return response
 
 
