@@ -70,7 +70,7 @@ class House:
         try:
             if opened.one_machine:
                 _make_private(_within(directory, "locks"))  # after the catalog: a directory that is no deployment is left as it is
-            objects = open_store(store or str(_within(directory, "objects")))
+            objects = open_store(store or str(_within(directory, "objects")), room=known.store_memory_bytes)
             _belong(opened, objects)
             return cls(directory, objects, opened, _vault(opened, _key_file(directory, known)), known)
         except ShiftlogError:

@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     catalog_connections: int = Field(20, ge=4, description="connections to a database server that a process uses at once, at most")
     catalog_seconds: float = Field(10, ge=0, description="what has to be known waits so long for a database server that does not answer")
     store: str = Field("", description="the store's URL; empty: a folder of the data directory")
+    store_memory_bytes: int = Field(256 << 20, ge=0, description="what a bucket's objects that were read lately may take in memory")
     secret_key_file: str = Field("", description="the file with the key that secrets are encrypted with; empty: in the data directory")
     # publishing
     grace_seconds: int = Field(300, ge=0, description="how long after its end an hour is published")

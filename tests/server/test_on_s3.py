@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from shiftlog.simulate import simulate
 from shiftlog.sources import HouseSource
 from shiftlog.store import bucket
 from shiftlog.store.bucket import Patience
+from weather import before
 
 SETTINGS = Settings(lead_milliseconds=0, part_events=500)
 
@@ -147,6 +149,33 @@ def test_two_groups_are_on_their_way_at_once(on_s3: House, monkeypatch: pytest.M
     go_on.set()
     landing.close()
     assert first.result() == 1
+
+
+def test_accounts_that_share_landing_objects_get_them_once(tmp_path: Path, s3: str, s3_server: Server, monkeypatch: pytest.MonkeyPatch):
+    """All by one publisher, however many they are; and pages do not ask again for what was just read."""
+    with before(s3_server.endpoint) as weather:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", weather.url)
+        with opened(tmp_path / "data", s3) as house:
+            names = [f"A{n}" for n in range(12)]
+            with house.catalog.write() as conn:
+                for name in names:
+                    accounts.ensure(conn, name, house.catalog.now(), house.settings)
+            for turn in range(3):
+                together(house, {name: sent(login(T0 + turn, agentID=turn), logout(T0 + MINUTE, agentID=turn)) for name in names})
+            landed = [found.key for found in house.store.list("landing")]
+            weather.seen.clear()
+            with ThreadPoolExecutor(4) as pool:
+                assert [len(parts) for parts in pool.map(lambda name: publish_at(house, T0 + 3 * HOUR, name), names)] == [1] * 12
+            asked = [path for method, path, _ in weather.seen if method == "GET" and "/landing/" in path]
+            assert len(asked) == len(set(asked)) == len(landed) < 12
+
+
+def together(house: House, events: dict[str, pl.DataFrame]) -> None:
+    """Land events of several accounts, in few objects."""
+    landing = Landing(house)
+    for answer in [landing.submit(account, frame) for account, frame in events.items()]:
+        answer.result()
+    landing.close()
 
 
 def test_a_browser_is_sent_to_the_bucket_too(on_s3: House):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from shiftlog.errors import ShiftlogError
 from shiftlog.store import troubles
 from shiftlog.store.objects import Object, missing, same
+from shiftlog.store.shelf import Shelf
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, ClientConfig, GCSStore, RetryConfig, S3Store
@@ -66,12 +67,16 @@ QUICK = Patience(read=5, retries=2, total=5)
 
 
 class Bucket:
-    """A store in a bucket; `open` makes its client with more or less patience."""
+    """A store in a bucket; `open` makes its client with more or less patience. What Polars reads is kept for the next who reads it,
+    up to `room` bytes."""
 
     distant = True
 
-    def __init__(self, label: str, hints: troubles.Hints, open: Callable[[Patience], S3Store | GCSStore | AzureStore]) -> None:
+    def __init__(
+        self, label: str, hints: troubles.Hints, open: Callable[[Patience], S3Store | GCSStore | AzureStore], room: int = 0
+    ) -> None:
         self.label, self._hints = label, hints
+        self._shelf = Shelf(room)
         self._inner, self._quick = open(STEADY), open(QUICK)
         self._conditional = True  # until the service says that it cannot
 
@@ -142,6 +147,7 @@ class Bucket:
     def delete(self, keys: Iterable[str]) -> None:
         wanted = iter(keys)
         while some := list(islice(wanted, _DELETED)):
+            self._shelf.drop(some)
             with self._asking(some[0]):
                 self._delete(some)
 
@@ -167,7 +173,7 @@ class Bucket:
 
     def source(self, key: str) -> str | bytes:
         # Whole: a twin is no larger than a part, its readers ask for most of its columns, and an answer is one request.
-        return self.get(key)
+        return self._shelf.get(key, self.get)
 
     def chunks(self, key: str, start: int, end: int) -> Iterator[bytes]:
         if start >= end:

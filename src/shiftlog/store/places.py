@@ -65,8 +65,10 @@ class Place(NamedTuple):
         return f"{self.scheme}://{self.bucket}{f'/{self.prefix}' if self.prefix else ''}"
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, room: int = 0) -> Store:
     """The store of a URL: a directory's path or `file://`, `memory://`, `s3://bucket/prefix`, `gs://…`, `az://container/prefix`.
+
+    `room` is the memory in which a bucket's store may keep what was read lately (bytes).
 
     Raises:
         Invalid: no store is known for this scheme, or the URL is not one of its.
@@ -76,24 +78,24 @@ def open_store(url: str) -> Store:
     opener = _OPENERS.get(scheme)
     if opener is None:
         raise Invalid(f"no store is known for {scheme}://; a directory, {', '.join(f'{s}://' for s in _OPENERS if s)} are")
-    store = opener(url)
+    store = opener(url, room)
     if isinstance(store, Bucket):
         store.probe()
     return store
 
 
-def _directory(url: str) -> Store:
+def _directory(url: str, _: int) -> Store:
     return Directory(Path(url.removeprefix("file://")).expanduser().absolute())
 
 
-def _memory(url: str) -> Store:
+def _memory(url: str, _: int) -> Store:
     return Memory()
 
 
 # ── buckets ──
 
 
-def s3(url: str) -> Bucket:
+def s3(url: str, room: int = 0) -> Bucket:
     """A bucket of S3, or of what speaks like it; it is not asked yet."""
     place, endpoint = Place.of(url), _endpoint("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -112,10 +114,10 @@ def s3(url: str) -> Bucket:
         )
 
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return _bucket(f"{place} at {endpoint or f'AWS, region {region}'}", _S3, make)
+    return _bucket(f"{place} at {endpoint or f'AWS, region {region}'}", _S3, make, room)
 
 
-def gcs(url: str) -> Bucket:
+def gcs(url: str, room: int = 0) -> Bucket:
     """A bucket of Google Cloud Storage; it is not asked yet."""
     place = Place.of(url)
 
@@ -124,10 +126,10 @@ def gcs(url: str) -> Bucket:
 
         return GCSStore(place.bucket, prefix=place.prefix, client_options=patience.client_options, retry_config=patience.retry_config)
 
-    return _bucket(f"{place} at Google", _GCS, make)
+    return _bucket(f"{place} at Google", _GCS, make, room)
 
 
-def azure(url: str) -> Bucket:
+def azure(url: str, room: int = 0) -> Bucket:
     """A container of Azure Blob Storage; it is not asked yet."""
     place = Place.of(url)
 
@@ -136,14 +138,14 @@ def azure(url: str) -> Bucket:
 
         return AzureStore(place.bucket, prefix=place.prefix, client_options=patience.client_options, retry_config=patience.retry_config)
 
-    return _bucket(f"{place} at Azure", _AZURE, make)
+    return _bucket(f"{place} at Azure", _AZURE, make, room)
 
 
-def _bucket(label: str, hints: Hints, make: Callable[[Patience], S3Store | GCSStore | AzureStore]) -> Bucket:
+def _bucket(label: str, hints: Hints, make: Callable[[Patience], S3Store | GCSStore | AzureStore], room: int) -> Bucket:
     from obstore.exceptions import BaseError
 
     try:
-        return Bucket(label, hints, make)
+        return Bucket(label, hints, make, room)
     except (BaseError, ValueError) as error:
         # What is wrong with the variables; the first line has no values of theirs but names of files.
         reason = str(error).splitlines()[0].partition("error: ")[2] or "its variables cannot be used"
@@ -182,7 +184,7 @@ def _shown(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//…@", url.partition("?")[0])[:200]
 
 
-_OPENERS: dict[str, Callable[[str], Store]] = {
+_OPENERS: dict[str, Callable[[str, int], Store]] = {
     "": _directory,
     "file": _directory,
     "memory": _memory,
