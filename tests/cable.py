@@ -19,13 +19,14 @@ class Cable:
         self._to = port
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
-        self._cuts: list[tuple[bytes, bool]] = []
+        self._cuts: list[tuple[bytes, bytes, bool]] = []
         self.cut = 0  # how often it was
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut_at(self, word: bytes, *, arrives: bool, times: int = 1) -> None:
-        """Cut the next connections on which a program sends this word; whether the server still hears it, and only its answer is lost."""
-        self._cuts += [(word, arrives)] * times
+    def cut_at(self, word: bytes, *, arrives: bool, after: bytes = b"") -> None:
+        """Cut the next connection on which a program sends this word, after another; `arrives`: the server hears it, and only its
+        answer is lost."""
+        self._cuts.append((after, word, arrives))
 
     def close(self) -> None:
         self._listening.close()
@@ -34,15 +35,21 @@ class Cable:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listening.accept()
-                server = socket.create_connection(("127.0.0.1", self._to))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._to))
+                except ConnectionRefusedError:  # so is the client's
+                    client.close()
+                    continue
                 threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._carry_back, args=(client, server), daemon=True).start()
 
     def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        said = b""  # since the last COMMIT
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                if self._cuts and self._cuts[0][0] in data:
-                    _, arrives = self._cuts.pop(0)
+                said += data
+                if self._cuts and self._cuts[0][0] in said and self._cuts[0][1] in data:
+                    _, _, arrives = self._cuts.pop(0)
                     self.cut += 1
                     client.shutdown(socket.SHUT_RDWR)
                     if not arrives:
@@ -52,9 +59,9 @@ class Cable:
                     server.shutdown(socket.SHUT_WR)
                     return
                 server.sendall(data)
-        for end in (client, server):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                if COMMIT in data:
+                    said = b""
+        _hang_up(client, server)
 
     @staticmethod
     def _carry_back(client: socket.socket, server: socket.socket) -> None:
@@ -62,8 +69,14 @@ class Cable:
             while data := server.recv(1 << 16):
                 with suppress(OSError):
                     client.sendall(data)
-        for end in (client, server):
-            end.close()
+        _hang_up(client, server)
+
+
+def _hang_up(*ends: socket.socket) -> None:
+    """Not closed only: a thread may wait at it, and it would stay open as long."""
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

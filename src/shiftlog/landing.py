@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import polars as pl
+import sqlalchemy as sa
 
 from shiftlog.catalog import accounts, batches
 from shiftlog.catalog.batches import Batch, Claim
@@ -75,11 +76,7 @@ def _commit(house: House, group: Sequence[_Request]) -> None:
         key = f"landing/{iso(now)[:10]}/{now}-{uuid.uuid4().hex[:12]}.parquet"
         house.store.put(key, _parquet(pl.concat([request.events for request in ordered])))
         try:
-            with house.catalog.write() as conn:
-                if house.catalog.now(conn) - now > OBJECT_AGE:
-                    raise Later("storing the events took more than an hour; send them again")
-                if batches.commit(conn, key, now, _claims(ordered)):
-                    raise _DisputedError
+            house.catalog.persist(partial(_record, house, key, now, _claims(ordered)))
         except _DisputedError:
             # Another server took a session id between the check and the commit: check again, without the refused.
             waiting = _entitled(house, waiting)
@@ -87,6 +84,15 @@ def _commit(house: House, group: Sequence[_Request]) -> None:
         for request in ordered:
             request.answer.set_result(request.events.height)
         return
+
+
+def _record(house: House, key: str, now: int, claims: Sequence[Claim], conn: sa.Connection, *, again: bool) -> None:
+    if again and batches.is_committed(conn, key, claims):
+        return
+    if house.catalog.now(conn) - now > OBJECT_AGE:
+        raise Later("storing the events took more than an hour; send them again")
+    if batches.commit(conn, key, now, claims):
+        raise _DisputedError
 
 
 class _DisputedError(Exception):

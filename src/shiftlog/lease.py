@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -47,6 +48,7 @@ class Worker:
         self.house, self.on_takeover = house, on_takeover
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._lock: IO[bytes] | None = None
+        self._held: set[str] = set()  # accounts
 
     def __enter__(self) -> Worker:
         if self.house.catalog.one_machine:
@@ -68,6 +70,7 @@ class Worker:
             Taken: another worker holds it, and `wait` is false.
         """
         lease = self._acquire(account, wait)
+        self._held.add(account)
         stopped, lost = threading.Event(), threading.Event()
         beat = threading.Thread(target=self._beat, args=(lease, stopped, lost), name="lease", daemon=True)
         beat.start()
@@ -76,7 +79,7 @@ class Worker:
         finally:
             stopped.set()
             beat.join()
-            publishing.release(self.house.catalog, lease)
+            self._release(lease)
 
     @property
     def _lease_ms(self) -> int:
@@ -84,15 +87,24 @@ class Worker:
 
     def _acquire(self, account: str, wait: bool) -> Lease:
         while True:
-            lease = publishing.acquire(self.house.catalog, account, self.name, self._lease_ms, self._alive)
+            lease = publishing.acquire(self.house.catalog, account, self.name, self._lease_ms, partial(self._alive, account))
             if isinstance(lease, Lease):
-                if lease.taken_from is not None:
+                if lease.taken_from not in (None, self.name):
                     log.warning("lease.taken_over", account=account, holder=self.name, before=lease.taken_from)
                     self.on_takeover()
                 return lease
             if not wait:
                 raise Taken(f"another worker publishes {account} just now", retry_after=-(-lease // 1000))
             time.sleep(min(lease / 1000, _POLL_SECONDS))
+
+    def _release(self, lease: Lease) -> None:
+        try:
+            publishing.release(self.house.catalog, lease)
+        except Later as error:
+            # What was done under the lease is done. Nobody renews it any more, and we know it as our own that we do not hold.
+            log.warning("lease.kept", account=lease.account, holder=self.name, error=str(error))
+        finally:
+            self._held.discard(lease.account)
 
     def _beat(self, lease: Lease, stopped: threading.Event, lost: threading.Event) -> None:
         while not stopped.wait(self._lease_ms / 3000):
@@ -102,9 +114,11 @@ class Worker:
             except Later:
                 continue  # a busy catalog is no reason to stop: the commit decides
 
-    def _alive(self, name: str) -> bool:
-        """Whether another worker may still live; known only where all share a directory."""
-        if not self.house.catalog.one_machine or name == self.name:
+    def _alive(self, account: str, name: str) -> bool:
+        """Whether the holder of an account's lease may still be at it; known of this worker, and where all share a directory."""
+        if name == self.name:
+            return account in self._held
+        if not self.house.catalog.one_machine:
             return True
         try:
             with self._lock_file(name).open("rb") as lock:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from shiftlog.catalog import tables
+from shiftlog.catalog import accounts, tables
 from shiftlog.catalog.connection import insert
 from shiftlog.errors import Missing
 
@@ -71,6 +71,15 @@ def commit(conn: sa.Connection, object_key: str, received_at: int, claims: Itera
         )
         disputed += _own(conn, claim, received_at)
     return disputed
+
+
+def is_committed(conn: sa.Connection, object_key: str, claims: Iterable[Claim]) -> bool:
+    """Whether a commit of these claims of an object that was cut off came through after all.
+
+    It held the lock of its first account to its end, whatever that was: it is waited for.
+    """
+    accounts.lock(conn, min(claim.account for claim in claims))
+    return bool(conn.scalar(sa.select(sa.exists().where(_T.c.object_key == object_key))))
 
 
 def _own(conn: sa.Connection, claim: Claim, now: int) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
@@ -19,6 +19,7 @@ from shiftlog.catalog import migrate
 from shiftlog.errors import Later, Unusable
 
 T = TypeVar("T", covariant=True)
+U = TypeVar("U")
 
 _BUSY_SECONDS = 30
 _PAUSES = (0.05, 0.1, 0.2, 0.5)  # seconds between attempts at a catalog that does not answer; the last one from then on
@@ -87,8 +88,7 @@ class Catalog:
         if self.one_machine:
             return time.time_ns() // 1_000_000
         if conn is None:
-            with _translated(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as fresh:
-                return _clock(fresh, "clock_timestamp()")
+            return self._patiently(self._ask_clock)
         return _clock(conn, "clock_timestamp()" if _is_write(conn) else "transaction_timestamp()")
 
     @contextmanager
@@ -113,20 +113,33 @@ class Catalog:
             Later: it still does not answer; the message says so where it is not known whether the transaction was committed.
         """
         uncertain = False
-        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+
+        def once() -> T:
+            nonlocal uncertain
             done = False
             try:
                 with self._write() as conn:
                     result = attempt(conn, again=uncertain)
                     done = True
-                self._silence = None
-                return result
+            except sa.exc.SQLAlchemyError:
+                uncertain |= done and not self.one_machine
+                raise
+            return result
+
+        return self._patiently(once, lambda: "; it is not known whether this was done" if uncertain else "")
+
+    def _patiently(self, once: Callable[[], U], remark: Callable[[], str] = lambda: "") -> U:
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+            try:
+                result = once()
             except sa.exc.SQLAlchemyError as error:
                 if not _passing(error):
                     raise
-                uncertain |= done and not self.one_machine
                 if self.one_machine or self._gives_up():
-                    raise _later(error, "; it is not known whether this was done" if uncertain else "") from error
+                    raise _later(error, remark()) from error
+            else:
+                self._silence = None
+                return result
             time.sleep(pause)
         raise AssertionError
 
@@ -138,6 +151,10 @@ class Catalog:
             since = now  # that was another silence, which nobody saw end
         self._silence = since, now
         return now - since >= self._patience
+
+    def _ask_clock(self) -> int:
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            return _clock(conn, "clock_timestamp()")
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
@@ -190,8 +207,8 @@ def _passing(error: sa.exc.SQLAlchemyError) -> bool:
     return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError) or state in _UNFIT
 
 
-def _later(error: sa.exc.SQLAlchemyError, more: str = "") -> Later:
-    return Later(f"the catalog does not answer: {_said(error)}{more}", retry_after=1)
+def _later(error: sa.exc.SQLAlchemyError, remark: str = "") -> Later:
+    return Later(f"the catalog does not answer: {_said(error)}{remark}", retry_after=1)
 
 
 def _sqlite_path(url: str) -> Path | None:

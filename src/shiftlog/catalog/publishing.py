@@ -105,8 +105,11 @@ def renew(catalog: Catalog, lease: Lease, lease_ms: int) -> bool:
 
 def release(catalog: Catalog, lease: Lease) -> None:
     """Give the lease back, where it still is ours."""
-    with catalog.write() as conn:
+
+    def give_back(conn: sa.Connection, *, again: bool) -> None:
         conn.execute(sa.update(_A).where(_mine(lease)).values(holder=None, lease_until=0, floor=None))
+
+    catalog.persist(give_back)
 
 
 def _mine(lease: Lease) -> sa.ColumnElement[bool]:
@@ -125,13 +128,17 @@ def commit(catalog: Catalog, lease: Lease, base: State, outcome: Outcome, lead_m
     Raises:
         Overtaken: another worker holds the lease, or the account has moved on; nothing was changed.
     """
-    if outcome.parts:
-        with catalog.write() as conn:
-            _check(conn, lease, base)
-            floor = max(catalog.now(conn), base.last_generated + 1)
-            conn.execute(sa.update(_A).where(_mine(lease)).values(floor=floor))
-    with catalog.write() as conn:
-        _check(conn, lease, base)
+
+    def set_floor(conn: sa.Connection, *, again: bool) -> None:
+        _check(_locked(conn, lease), lease, base)
+        floor = max(catalog.now(conn), base.last_generated + 1)
+        conn.execute(sa.update(_A).where(_mine(lease)).values(floor=floor))
+
+    def finish(conn: sa.Connection, *, again: bool) -> int:
+        row = _locked(conn, lease)
+        if again and (done := _committed(conn, row, lease, base, outcome)) is not None:
+            return done
+        _check(row, lease, base)
         if catalog.now(conn) - outcome.written > OBJECT_AGE:
             raise Later("the run took more than an hour from its first object to its commit; it has to be repeated")
         _insert_parts(conn, lease.account, base, outcome.parts)
@@ -139,15 +146,40 @@ def commit(catalog: Catalog, lease: Lease, base: State, outcome: Outcome, lead_m
         _insert_run(conn, lease.account, outcome, catalog.now(conn))
         generated = max(catalog.now(conn) + lead_ms, base.last_generated + 1) if outcome.parts else base.last_generated
         _advance(conn, lease, base, outcome, generated)
-    return generated
+        return generated
+
+    if outcome.parts:
+        catalog.persist(set_floor)
+    return catalog.persist(finish)
 
 
-def _check(conn: sa.Connection, lease: Lease, base: State) -> None:
-    row = conn.execute(sa.select(_A.c.epoch, _A.c.holder, *_STATE).where(_A.c.account == lease.account).with_for_update()).one()
-    if (row.epoch, row.holder) != (lease.epoch, lease.holder):
+def _locked(conn: sa.Connection, lease: Lease) -> Any:
+    return conn.execute(sa.select(_A.c.epoch, _A.c.holder, *_STATE).where(_A.c.account == lease.account).with_for_update()).one()
+
+
+def _is_mine(row: Any, lease: Lease) -> bool:
+    return bool((row.epoch, row.holder) == (lease.epoch, lease.holder))
+
+
+def _has_moved(row: Any, base: State) -> bool:
+    return bool((row.consumed, row.carry_key, row.last_seq) != (base.consumed, base.carry_key, base.last_seq))
+
+
+def _check(row: Any, lease: Lease, base: State) -> None:
+    if not _is_mine(row, lease):
         raise Overtaken(f"another worker has taken over publishing of {lease.account}; nothing was changed")
-    if (row.consumed, row.carry_key, row.last_seq) != (base.consumed, base.carry_key, base.last_seq):
+    if _has_moved(row, base):
         raise Overtaken(f"{lease.account} was published meanwhile; nothing was changed")
+
+
+def _committed(conn: sa.Connection, row: Any, lease: Lease, base: State, outcome: Outcome) -> int | None:
+    """The generated time of a commit of ours that was cut off and came through after all; None where it did not."""
+    t = tables.parts
+    if outcome.parts:
+        ours = (t.c.account == lease.account, t.c.seq == base.last_seq + 1, t.c.gz_key == outcome.parts[0].gz_key)
+        return conn.scalar(sa.select(t.c.generated).where(*ours))
+    # Nobody but the holder of a lease moves an account. Without parts, what does not show is no loss to do again.
+    return base.last_generated if _is_mine(row, lease) and _has_moved(row, base) else None
 
 
 def _insert_parts(conn: sa.Connection, account: str, base: State, new: Sequence[NewPart]) -> None:
