@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from database import Postgresql
 from s3 import Server
@@ -27,6 +28,13 @@ def postgresql() -> Iterator[Postgresql]:
         server = Postgresql.start(Path(scratch) / "server")
         yield server
         server.remove()
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """The log goes where each test has it go, and not to what an earlier test read."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from playwright.sync_api import Browser
 from site_under_test import CHROMIUM, Site, launched, simulated
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser with a profile of its own, which goes with it."""
+    """A browser with a profile of its own, which goes with it: and with it the event loop that it leaves running in this thread."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}; scripts/browser.sh installs it")
     with launched() as browser:
