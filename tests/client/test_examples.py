@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import time
 from pathlib import Path
 
 import pytest
 
-from client.servers import shiftlog_client
+from client.servers import profile, running, shiftlog_client
 from readers import every_row, land, publish_at, standing
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
+from shiftlog import Client
 from shiftlog.catalog.keys import NewKey
 from shiftlog.house import House
 
@@ -32,3 +35,19 @@ def test_dlt_loads_every_file_once(house: House, keys: NewKey, tmp_path: Path, m
                 pipeline.run(example["agent_activity"](client))
                 with pipeline.sql_client() as database:
                     assert database.execute_sql(example["STANDING"])[0][0] == standing(every_row(house)).height
+
+
+def test_the_live_producer_sends_the_past_at_once_and_the_rest_as_it_happens(house: House, keys: NewKey, tmp_path: Path):
+    """Every event is accepted, none before its time."""
+    now = int(time.time() * 1000)
+    events = [login(now - HOUR), event(now - MINUTE, state=2), event(now + 1_200, state=3)]
+    file = tmp_path / "events.ndjson"
+    file.write_text("".join(json.dumps(each) + "\n" for each in reversed(events)))
+    with running(house) as url:
+        where = tmp_path / "profile.json"
+        profile(keys, url).save(where)
+        began = time.time()
+        runpy.run_path(str(EXAMPLES / "live_producer.py"))["main"](str(where), str(file))
+        assert time.time() - began > 1
+        with Client(str(where)) as client:
+            assert client.open_sessions()["timestamp"].sort().to_list() == [each["timestamp"] for each in events]
