@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import socket
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +12,7 @@ from pathlib import Path
 
 import data
 from measure import Contestant, Question, Scene, Target, Work, of
+from server import serve
 
 _BATCH, _BODIES, _REQUESTS = 1_000, 100, 400
 _SENDERS = (1, 8, 64)
@@ -47,7 +44,7 @@ def _prepare(scene: Scene, senders: int) -> Work:
 
     with data.deployment(scene.scratch / "data", create=True) as house, house.catalog.write() as conn:
         bearer = keys.create(conn, house.vault, data.ACCOUNT, ["write"], house.catalog.now()).bearer
-    port = _serve(scene.scratch / "data")
+    port = serve(scene.scratch / "data")
     bodies = [file.read_bytes() for file in scene.data.glob("*.ndjson")]
     requests = int(json.loads((scene.data / "facts.json").read_text())["requests"])
     connections = [HTTPConnection("127.0.0.1", port) for _ in range(senders)]
@@ -71,30 +68,6 @@ def _prepare(scene: Scene, senders: int) -> Work:
         return took
 
     return work
-
-
-def _serve(directory: Path) -> int:
-    """The port of a new server, which ends with this process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [str(Path(sys.executable).with_name("shiftlog")), "serve", "--data", str(directory), "--port", str(port), "--no-publish"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(_stop, server)
-    for _ in range(600):
-        try:
-            connection = HTTPConnection("127.0.0.1", port)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return port
-        except ConnectionError:
-            time.sleep(0.05)
-    raise RuntimeError("the server did not become ready within 30 s")
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    server.wait()
 
 
 def _send(connection: HTTPConnection, bearer: str, bodies: Iterable[bytes]) -> list[float]:
