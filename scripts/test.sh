@@ -9,4 +9,5 @@ scripts/browser.sh
 scripts/debian.sh unzip || true
 scripts/debian.sh ceph-mon ceph-osd ceph-common radosgw curl || true # scripts/s3.sh
 scripts/singer.sh
+scripts/spark.sh install || true
 exec .venv/bin/pytest -n 2 --dist loadscope -m 'not soak' "$@"
