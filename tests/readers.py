@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from shiftlog import container, lake
 from shiftlog.catalog import Catalog, parts, publishing
@@ -32,6 +35,44 @@ def publish_at(house: House, now: int, account: str = "A") -> Sequence[Part]:
     """Publish as if it were `now` (epoch ms)."""
     with Worker(house) as worker:
         return publish(worker, account, now=now)
+
+
+_LINK = ("sequence", "name", "schemaVersion", "bytes", "sha256", "parquetSha256", "sessions", "withdrawals", "events")
+
+
+def unchained(manifest: dict[str, Any], previous: str = "0" * 64) -> list[str]:
+    """What is wrong with the chain of a whole manifest, checked with nothing but PROTOCOL's words, SHA-256 and Ed25519."""
+    account, wrong = manifest["accountId"], []
+    public: dict[str, Ed25519PublicKey] = {}
+
+    def check(key: str, signature: str, text: str, what: str) -> None:
+        try:
+            public[key].verify(bytes.fromhex(signature), text.encode())
+        except (KeyError, InvalidSignature):
+            wrong.append(what)
+
+    for number, key in enumerate(manifest["keys"]):
+        if number:
+            check(key["signedBy"], key["signature"], f"shiftlog-key-1\n{account}\n{key['public']}\n", f"key {number}")
+        if key["id"] != hashlib.sha256(bytes.fromhex(key["public"])).hexdigest()[:16]:
+            wrong.append(f"id of key {number}")
+        public[key["id"]] = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key["public"]))
+    for part in manifest["parts"]:
+        times = ["-" if part[name] is None else part[name] for name in ("minTimestamp", "maxTimestamp")]
+        lines = ["shiftlog-link-1", account, previous, *(part[name] for name in _LINK), *times]
+        previous = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+        if previous != part["link"]:
+            wrong.append(part["name"])
+        if (gone := part["removed"]) is not None:
+            text = f"shiftlog-removed-1\n{account}\n{part['sequence']}\n{previous}\n{gone['reason']}\n{part['deleted']}\n"
+            check(gone["key"], gone["signature"], text, f"removal of {part['name']}")
+        elif part["deleted"] is not None:
+            wrong.append(f"{part['name']} has no reason")
+    if (head := manifest["head"]) is not None:
+        check(head["key"], head["signature"], f"shiftlog-head-1\n{account}\n{head['sequence']}\n{head['link']}\n", "head")
+        if head["link"] != previous:
+            wrong.append("head is not the last link")
+    return wrong
 
 
 class CatalogAt(Catalog):

@@ -211,5 +211,5 @@ def test_a_worker_that_lost_its_lease_while_the_catalog_was_silent(house: House,
         publishing.acquire(house.catalog, "A", "other", 60_000, lambda _: False)
         outcome = publishing.Outcome(0, house.catalog.now(), T0 + HOUR, 1, None, 0, 0, (), {}, 0, None, 0)
         with pytest.raises(Overtaken):
-            publishing.commit(house.catalog, held.lease, base, outcome, 0)
+            publishing.commit(house.catalog, house.vault, held.lease, base, outcome, 0)
     assert all_parts(house) == []

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from catalog.contract import at_once
 from readers import all_parts, at, every_row, land, publish_at, standing
 from scenes import DAY, HOUR, T0, event, login, logout, sent
-from shiftlog.catalog import accounts, batches, deployment, parts, publishing, sweeping, tables, trail
+from shiftlog import chain
+from shiftlog.catalog import accounts, batches, chained, deployment, parts, publishing, sweeping, tables, trail
 from shiftlog.catalog.trail import Nonce
 from shiftlog.house import House
 from shiftlog.retention import Swept, sweep
@@ -61,7 +62,11 @@ def test_a_file_that_has_left_is_a_tombstone(house: House):
     sweep(at(house, now))
     with house.catalog.read() as conn:
         assert parts.listing(conn, "A", now=now).parts == []
-        assert parts.manifest(conn, "A", now=now, after=0, limit=10) == [replace(part, gz_gone=now)]
+        [gone] = parts.manifest(conn, "A", now=now, after=0, limit=10)
+        public = {key.id: key.public for key in chained.keys(conn, "A")}
+        assert (gone.gz_gone, gone.removed_reason) == (now, "retention")
+        assert replace(gone, gz_gone=None, removed_reason=None, removed_by=None, removed_signature=None) == part
+        assert chain.is_signed(public[gone.removed_by], chain.removal("A", 1, part.link, "retention", now), gone.removed_signature)
         assert parts.find(conn, "A", part.name, now).gz_gone == now
 
 
@@ -194,7 +199,7 @@ def test_what_is_named_after_the_listing_is_kept(house: House):
             base = publishing.state(conn, "A")
         now = house.catalog.now()
         outcome = publishing.Outcome(now, now, T0, 0, "carry/A/1.parquet", 1, 1, (), {}, 0, None, 0)
-        publishing.commit(house.catalog, lease, base, outcome, 0)
+        publishing.commit(house.catalog, house.vault, lease, base, outcome, 0)
 
     busy = replace(at(house, house.catalog.now() + 2 * DAY), store=StoreWith(house.store, commit))
     assert sweep(busy).unnamed == 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shiftlog.catalog import Catalog, accounts, deployment
+from shiftlog.catalog import Catalog, accounts, chained, deployment
 from shiftlog.catalog.vault import VARIABLE, Vault
 from shiftlog.errors import Invalid, Missing, ShiftlogError, Unusable
 from shiftlog.settings import Settings, load
@@ -72,7 +72,9 @@ class House:
                 _make_private(_within(directory, "locks"))  # after the catalog: a directory that is no deployment is left as it is
             objects = open_store(store or str(_within(directory, "objects")), room=known.store_memory_bytes)
             _belong(opened, objects)
-            return cls(directory, objects, opened, _vault(opened, _key_file(directory, known)), known)
+            vault = _vault(opened, _key_file(directory, known))
+            _sign(opened, vault)
+            return cls(directory, objects, opened, vault, known)
         except ShiftlogError:
             opened.close()
             raise
@@ -160,6 +162,15 @@ def _vault(catalog: Catalog, file: Path | None) -> Vault:
             seal = deployment.make_seal(conn, vault.encrypt("shiftlog"))
     vault.decrypt(seal)
     return vault
+
+
+def _sign(catalog: Catalog, vault: Vault) -> None:
+    """Sign what versions before the chain have published; migrations cannot, which have no key."""
+    with catalog.read() as conn:
+        unsigned = chained.unsigned(conn)
+    for account in unsigned:
+        with catalog.write() as conn:
+            chained.complete(conn, vault, account, catalog.now(conn))
 
 
 def _make_private(directory: Path) -> None:

@@ -144,7 +144,8 @@ class _Run:
                 new.append(part)
                 on_part(part)
             outcome = self._outcome(folded, new, put)
-        generated = publishing.commit(self.house.catalog, self.held.lease, self.state, outcome, self.house.settings.lead_milliseconds)
+        house = self.house
+        generated = publishing.commit(house.catalog, house.vault, self.held.lease, self.state, outcome, house.settings.lead_milliseconds)
         sessions, events = sum(part.sessions for part in new), sum(part.events for part in new)
         ms = self.house.catalog.now() - self.started
         log.info("hours.published", account=self.account, until=iso(self.until), parts=len(new), sessions=sessions, events=events, ms=ms)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftlog.catalog import accounts, batches, sweeping, trail
+from shiftlog import chain
+from shiftlog.catalog import accounts, batches, chained, sweeping, trail
 from shiftlog.catalog.publishing import OBJECT_AGE
 from shiftlog.hours import DAY, HOUR
 from shiftlog.house import House
@@ -35,7 +36,10 @@ def sweep(house: House) -> Swept:
     twins: list[str] = []
     with house.catalog.write() as conn:
         for account in accounts.every(conn):
-            files += sweeping.expire_parts(conn, "gz", account.account, now - account.retention_days * DAY, now)
+            expired = sweeping.expire_parts(conn, "gz", account.account, now - account.retention_days * DAY, now)
+            if expired:
+                chained.sign_removals(conn, house.vault, account.account, chain.RETENTION, now)
+            files += expired
             twins += sweeping.expire_parts(conn, "twin", account.account, now - house.settings.history_days * DAY, now)
         landed = batches.forget(conn, now - house.settings.safety)
         sweeping.forget_session_ids(conn, now - house.settings.history_days * DAY)

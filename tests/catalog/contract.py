@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cryptography.fernet import Fernet
 
 from database import Postgresql
 from shiftlog.catalog import Catalog, accounts, tables
+from shiftlog.catalog.vault import Vault
 from shiftlog.names import PartName
 from shiftlog.settings import Settings
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000
+VAULT = Vault(Fernet.generate_key())
 
 
 class CatalogContract:
@@ -115,6 +118,10 @@ def part_row(account: str, seq: int, generated: int, **changes: Any) -> dict[str
         "max_timestamp": scope + HOUR - 1,
         "gz_gone": None,
         "twin_gone": None,
+        "link": "2" * 64,
+        "removed_reason": None,
+        "removed_by": None,
+        "removed_signature": None,
     }
     return row | changes
 

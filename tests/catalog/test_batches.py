@@ -7,7 +7,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from catalog.contract import HOUR, NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
+from catalog.contract import HOUR, NOW, VAULT, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account
 from shiftlog.catalog import Catalog, batches, publishing, tables
 from shiftlog.catalog.batches import Batch, Claim
 from shiftlog.catalog.publishing import Outcome
@@ -34,7 +34,7 @@ def consume(catalog: Catalog, account: str, number: int) -> None:
     with catalog.read() as conn:
         base = publishing.state(conn, account)
     outcome = Outcome(NOW, catalog.now(), NOW, number, None, 0, 0, (), {}, 0, None, 0)
-    publishing.commit(catalog, lease, base, outcome, 0)
+    publishing.commit(catalog, VAULT, lease, base, outcome, 0)
     publishing.release(catalog, lease)
 
 

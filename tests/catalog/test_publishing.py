@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from catalog.contract import HOUR, NOW, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account, part_row
+from catalog.contract import HOUR, NOW, VAULT, CatalogContract, OnPostgresql, OnSqlite, at_once, contents, make_account, part_row
 from catalog.test_batches import claim, commit
 from shiftlog.catalog import Catalog, batches, parts, publishing, tables
 from shiftlog.catalog.parts import NewPart
@@ -42,7 +42,7 @@ def outcome(catalog: Catalog, *new: NewPart, **changes: Any) -> Outcome:
 def publish(catalog: Catalog, *new: NewPart, lead: int = 0, **changes: Any) -> int:
     """A whole run: acquire, commit, release; returns the generated time."""
     lease = acquire(catalog)
-    generated = publishing.commit(catalog, lease, state(catalog), outcome(catalog, *new, **changes), lead)
+    generated = publishing.commit(catalog, VAULT, lease, state(catalog), outcome(catalog, *new, **changes), lead)
     publishing.release(catalog, lease)
     return generated
 
@@ -201,7 +201,7 @@ class PublishingContract(CatalogContract):
         """What the refusal says; nothing but the floor was changed."""
         before = contents(catalog, "accounts"), state(catalog)
         with pytest.raises(Later) as refusal:
-            publishing.commit(catalog, lease, base, wanted, 0)
+            publishing.commit(catalog, VAULT, lease, base, wanted, 0)
         assert (contents(catalog, "accounts"), state(catalog)) == before
         return str(refusal.value)
 
@@ -218,7 +218,7 @@ class PublishingContract(CatalogContract):
         publishing.release(catalog, old)
         acquire(catalog)
         with pytest.raises(Overtaken):
-            publishing.commit(catalog, old, base, outcome(catalog, new_part(0)), 0)
+            publishing.commit(catalog, VAULT, old, base, outcome(catalog, new_part(0)), 0)
 
     def test_a_commit_after_release_changes_nothing(self, catalog: Catalog, account: str):
         """Without the lease there is no commit."""
@@ -230,13 +230,13 @@ class PublishingContract(CatalogContract):
     def test_an_account_that_has_moved_on(self, catalog: Catalog, account: str, meanwhile: dict[str, Any]):
         """A run that started from another state would publish events twice."""
         lease, base = acquire(catalog), state(catalog)
-        publishing.commit(catalog, lease, base, outcome(catalog, **meanwhile), 0)
+        publishing.commit(catalog, VAULT, lease, base, outcome(catalog, **meanwhile), 0)
         assert "was published meanwhile" in self.refused(catalog, lease, base, outcome(catalog, new_part(0)))
 
     def test_a_commit_that_was_done_already(self, catalog: Catalog, account: str):
         """The same run again has no second effect."""
         lease, base, wanted = acquire(catalog), state(catalog), outcome(catalog, new_part(0))
-        publishing.commit(catalog, lease, base, wanted, 0)
+        publishing.commit(catalog, VAULT, lease, base, wanted, 0)
         assert "was published meanwhile" in self.refused(catalog, lease, base, wanted)
 
     def test_objects_that_are_too_old(self, catalog: Catalog, account: str):
@@ -249,7 +249,7 @@ class PublishingContract(CatalogContract):
         """They are no reason to refuse: the run never claimed to have consumed them."""
         lease, base = acquire(catalog), state(catalog)
         commit(catalog, "1", claim(account))
-        publishing.commit(catalog, lease, base, outcome(catalog, new_part(0)), 0)
+        publishing.commit(catalog, VAULT, lease, base, outcome(catalog, new_part(0)), 0)
         assert (state(catalog).landed, state(catalog).consumed) == (1, 0)
 
     # ── what a list may claim meanwhile ──
@@ -289,7 +289,7 @@ class PublishingContract(CatalogContract):
                 if isinstance(lease, int):
                     continue
                 base = state(catalog)
-                publishing.commit(catalog, lease, base, outcome(catalog, new_part((base.last_seq + 1) * HOUR)), 0)
+                publishing.commit(catalog, VAULT, lease, base, outcome(catalog, new_part((base.last_seq + 1) * HOUR)), 0)
                 publishing.release(catalog, lease)
                 done += 1
             return done

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from callers import API, EVENTS, Caller, calling, error
 
+import readers
 from readers import every_row, land, publish_at
 from scenes import HOUR, MINUTE, T0, event, login, logout, sent
 from shiftlog import landing, retention
@@ -164,7 +165,7 @@ def test_the_manifest_describes_every_part(house: House, call: Caller, published
     """Sequence, checksums and counts, and the stretches in which nothing was published."""
     found = call.get(f"{API}/manifest").json()
     first = published[0]
-    assert list(found) == ["accountId", "watermark", "parts", "emptyHours"]
+    assert list(found) == ["accountId", "watermark", "parts", "emptyHours", "erased", "head", "keys"]
     assert [part["sequence"] for part in found["parts"]] == [1, 2]
     assert found["parts"][0] == {
         "sequence": 1,
@@ -183,6 +184,9 @@ def test_the_manifest_describes_every_part(house: House, call: Caller, published
         "minTimestamp": T0,
         "maxTimestamp": T0 + 70 * MINUTE,
         "deleted": None,
+        "parquetSha256": first.twin_sha256,
+        "link": first.link,
+        "removed": None,
     }
     assert found["watermark"] == T0 + 4 * HOUR
     assert found["emptyHours"] == [{"scopeStart": T0 + 2 * HOUR, "scopeEnd": T0 + 3 * HOUR}]
@@ -197,6 +201,17 @@ def test_the_manifest_keeps_what_was_deleted(house: House, call: Caller, publish
     assert [part["sha256"] for part in found["parts"]] == [part.gz_sha256 for part in published]
     assert all(part["deleted"] >= published[0].generated for part in found["parts"])
     assert len(found["emptyHours"]) == 1
+    assert [part["removed"]["reason"] for part in found["parts"]] == ["retention"] * 2
+    assert found["erased"] == 0
+
+
+@pytest.mark.usefixtures("published")
+def test_the_manifest_is_a_chain_that_anyone_can_check(call: Caller):
+    """With SHA-256, Ed25519 and the words of PROTOCOL alone."""
+    found = call.get(f"{API}/manifest").json()
+    assert readers.unchained(found) == []
+    assert found["head"]["sequence"] == 2
+    assert call.get(f"{API}/signing-keys").json() == {"accountId": "A", "keys": found["keys"]}
 
 
 @pytest.mark.usefixtures("published")
@@ -217,7 +232,8 @@ def test_wrong_parameters_of_the_manifest_are_refused(call: Caller, query: str):
 
 def test_an_account_without_parts_has_an_empty_manifest(call: Caller):
     """No watermark, no parts, no empty hours."""
-    assert call.get(f"{API}/manifest").json() == {"accountId": "A", "watermark": None, "parts": [], "emptyHours": []}
+    nothing = {"accountId": "A", "watermark": None, "parts": [], "emptyHours": [], "erased": 0, "head": None, "keys": []}
+    assert call.get(f"{API}/manifest").json() == nothing
 
 
 def test_an_hour_is_not_complete_before_its_parts_are_visible(house: House, call: Caller, published: Sequence[Part]):

@@ -28,6 +28,7 @@ def test_every_route_is_described(call: Caller):
         "/api/v1/accounts/{account}/metrics",
         "/api/v1/accounts/{account}/open",
         "/api/v1/accounts/{account}/quality",
+        "/api/v1/accounts/{account}/signing-keys",
         "/api/v1/accounts/{account}/status",
         "/api/v1/accounts/{account}/timeline",
         "/data_access_le/account/{account}/le",

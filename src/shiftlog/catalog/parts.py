@@ -49,12 +49,16 @@ class NewPart:
 
 @dataclass(frozen=True, slots=True)
 class Part(NewPart):
-    """A published part; `gz_gone` and `twin_gone` say when its files were deleted."""
+    """A published part; `gz_gone` and `twin_gone` say when its files were deleted, `removed_…` why that of the API was, as it is signed."""
 
     seq: int
     generated: int
     gz_gone: int | None
     twin_gone: int | None
+    link: str
+    removed_reason: str | None
+    removed_by: str | None
+    removed_signature: str | None
 
 
 _COLUMNS = [_T.c[field.name] for field in fields(Part)]

@@ -8,9 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shiftlog.catalog import tables
+from shiftlog.catalog import chained, tables
 from shiftlog.catalog.connection import Catalog
 from shiftlog.catalog.parts import NewPart
+from shiftlog.catalog.vault import Vault
 from shiftlog.errors import Later, Missing, Overtaken
 
 _A = tables.accounts
@@ -119,7 +120,7 @@ def _mine(lease: Lease) -> sa.ColumnElement[bool]:
 # ── the commit ──
 
 
-def commit(catalog: Catalog, lease: Lease, base: State, outcome: Outcome, lead_ms: int) -> int:
+def commit(catalog: Catalog, vault: Vault, lease: Lease, base: State, outcome: Outcome, lead_ms: int) -> int:
     """Make a run's outcome visible, all at once. Returns the generated time of its parts (epoch ms).
 
     First the floor is set, in a transaction of its own: until the commit is over, no list claims to cover the present.
@@ -141,7 +142,7 @@ def commit(catalog: Catalog, lease: Lease, base: State, outcome: Outcome, lead_m
         _check(row, lease, base)
         if catalog.now(conn) - outcome.written > OBJECT_AGE:
             raise Later("the run took more than an hour from its first object to its commit; it has to be repeated")
-        _insert_parts(conn, lease.account, base, outcome.parts)
+        _insert_parts(conn, vault, lease.account, base, outcome.parts, catalog.now(conn))
         _mark_published(conn, lease.account, outcome.published_ids)
         _insert_run(conn, lease.account, outcome, catalog.now(conn))
         generated = max(catalog.now(conn) + lead_ms, base.last_generated + 1) if outcome.parts else base.last_generated
@@ -182,13 +183,15 @@ def _committed(conn: sa.Connection, row: Any, lease: Lease, base: State, outcome
     return base.last_generated if _is_mine(row, lease) and _has_moved(row, base) else None
 
 
-def _insert_parts(conn: sa.Connection, account: str, base: State, new: Sequence[NewPart]) -> None:
+def _insert_parts(conn: sa.Connection, vault: Vault, account: str, base: State, new: Sequence[NewPart], now: int) -> None:
+    links = chained.links(conn, account, base.last_seq, new)
     rows = [
-        {"account": account, "seq": seq, "generated": 0} | {f.name: getattr(part, f.name) for f in fields(part)}
-        for seq, part in enumerate(new, base.last_seq + 1)
+        {"account": account, "seq": seq, "generated": 0, "link": link} | {f.name: getattr(part, f.name) for f in fields(part)}
+        for seq, (part, link) in enumerate(zip(new, links, strict=True), base.last_seq + 1)
     ]
     if rows:
         conn.execute(sa.insert(tables.parts), rows)
+        chained.sign_head(conn, chained.signer(conn, vault, account, now), base.last_seq + len(rows))
 
 
 def _mark_published(conn: sa.Connection, account: str, published: Mapping[str, int]) -> None:

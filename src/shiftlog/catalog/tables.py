@@ -129,9 +129,30 @@ parts = sa.Table(
     sa.Column("max_timestamp", _BIG),
     sa.Column("gz_gone", _BIG),
     sa.Column("twin_gone", _BIG),
+    # the chain: each part's link; the signature of a head, on the last part of each commit; why the files are gone, and its signature
+    sa.Column("link", sa.String(64)),
+    sa.Column("signed_by", sa.String(16)),
+    sa.Column("signature", sa.String(128)),
+    sa.Column("removed_reason", sa.String(16)),
+    sa.Column("removed_by", sa.String(16)),
+    sa.Column("removed_signature", sa.String(128)),
     sa.UniqueConstraint("account", "scope_start", "part", "revision"),
     sa.Index(None, "account", "generated", "seq"),
     sa.Index(None, "account", "max_timestamp"),
+)
+
+#: The keys that sign an account's chain; the last one signs, and all but the first are signed by the one before.
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+    _column("id", sa.String(16)),
+    _column("public", sa.String(64)),
+    _column("private", sa.Text(), info=ENCRYPTED),
+    _column("created", _BIG),
+    sa.Column("signed_by", sa.String(16)),
+    sa.Column("signature", sa.String(128)),
 )
 
 #: One publishing run: what it was due for, and what it did.

@@ -21,9 +21,10 @@ _KEY = ("consumer_key", "token", *_SECRET)
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this subject."""
-    secrets_app = typer.Typer(no_args_is_help=True, help="The key that secrets in the catalog are encrypted with.")
+    secrets_app = typer.Typer(no_args_is_help=True, help="The key that secrets in the catalog are encrypted with, and those that sign.")
     secrets_app.command("rotate")(deployed(rotate_secret))
     secrets_app.command("retire")(deployed(retire_secrets))
+    secrets_app.command("sign-anew")(deployed(sign_anew))
     app.add_typer(secrets_app, name="secrets")
 
 
@@ -107,3 +108,17 @@ def retire_secrets(data: Data) -> None:
         house.vault.retire()
         trail.by_hand(conn, house.catalog.now(conn), None, "secrets-retire", f"{old} keys")
     render.note(f"{old} old keys are forgotten")
+
+
+def sign_anew(data: Data, account: Annotated[str, typer.Argument(help="The account.")], format_: FormatOption = Format.TABLE) -> None:
+    """Give an account another key to sign its chain with. The present one signs it, so that lakes go on; what was signed stays good.
+
+    Example: `shiftlog secrets sign-anew 75555851 --data /srv/shiftlog`
+    """
+    from shiftlog.catalog import chained, trail
+
+    with opened(data) as house, house.catalog.write() as conn:
+        now = house.catalog.now(conn)
+        key = chained.rotate(conn, house.vault, account, now)
+        trail.by_hand(conn, now, account, "signing-key", f"key {key.id}, signed by {key.signed_by}")
+    render.one({"account": account, "key": key.id, "public": key.public, "signed_by": key.signed_by}, format_)

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from shiftlog import container, events
-from shiftlog.catalog import accounts, parts, publishing
+from shiftlog.catalog import accounts, chained, parts, publishing
+from shiftlog.catalog.chained import Head, SigningKey
 from shiftlog.catalog.parts import Part
 from shiftlog.catalog.publishing import State
 from shiftlog.errors import Invalid
@@ -75,12 +76,15 @@ def _parse(house: House, account: str, body: bytes, form: str, encoding: str) ->
 
 
 class Page(NamedTuple):
-    """A page of the manifest; `scopes` of the whole account, on the last page only."""
+    """A page of the manifest; `scopes` of the whole account, on the last page only; the rest as of now."""
 
     parts: Sequence[Part]
     more: bool
     watermark: int | None
     scopes: Iterable[int]
+    erased: int
+    head: Head | None
+    keys: Sequence[SigningKey]
 
 
 @router.get(
@@ -101,7 +105,15 @@ async def manifest(request: Request, account: Reading, after: After = 0, limit: 
     if page.more:
         here = f"{services.base_url(request.scope)}/api/v1/accounts/{account}/manifest"
         headers = parameters.next_link(here, request, after=page.parts[-1].seq, limit=limit or most)
-    described = shapes.Manifest(account, page.watermark, [_described(part) for part in page.parts], _gaps(page.scopes, page.watermark))
+    described = shapes.Manifest(
+        accountId=account,
+        watermark=page.watermark,
+        parts=[_described(part) for part in page.parts],
+        emptyHours=_gaps(page.scopes, page.watermark),
+        erased=page.erased,
+        head=None if page.head is None else shapes.Head(page.head.sequence, page.head.link, page.head.key, page.head.signature),
+        keys=_keys(page.keys),
+    )
     return formats.respond(request, described, headers=headers)
 
 
@@ -111,7 +123,9 @@ def _page(house: House, account: str, after: int, limit: int) -> Page:
         watermark = visible_watermark(conn, account, publishing.state(conn, account), now)
         found = parts.manifest(conn, account, now=now, after=after, limit=limit + 1)
         more = len(found) > limit
-        return Page(found[:limit], more, watermark, () if more else _scopes(conn, account, watermark))
+        scopes = () if more else _scopes(conn, account, watermark)
+        erased, head = chained.erased(conn, account), chained.head(conn, account, now)
+        return Page(found[:limit], more, watermark, scopes, erased, head, chained.keys(conn, account))
 
 
 def _scopes(conn: sa.Connection, account: str, watermark: int | None) -> Iterable[int]:
@@ -150,7 +164,16 @@ def _described(part: Part) -> shapes.ManifestPart:
         minTimestamp=part.min_timestamp,
         maxTimestamp=part.max_timestamp,
         deleted=part.gz_gone,
+        parquetSha256=part.twin_sha256,
+        link=part.link,
+        removed=_removed(part),
     )
+
+
+def _removed(part: Part) -> shapes.Removed | None:
+    if part.removed_reason is None or part.removed_by is None or part.removed_signature is None:
+        return None
+    return shapes.Removed(part.removed_reason, part.removed_by, part.removed_signature)
 
 
 def _gaps(scopes: Iterable[int], watermark: int | None) -> list[shapes.Stretch]:
@@ -159,6 +182,31 @@ def _gaps(scopes: Iterable[int], watermark: int | None) -> list[shapes.Stretch]:
         return []
     ends = [*sorted(scopes), watermark]
     return [shapes.Stretch(scope + HOUR, following) for scope, following in pairwise(ends) if scope + HOUR < following]
+
+
+# ── the keys that sign it ──
+
+
+@router.get(
+    "/signing-keys",
+    name="signing-keys",
+    responses=openapi.body("SigningKeys", formats.JSON) | problems.documented(400, 401, 403, 404, 406, 500, 503),
+)
+async def signing_keys(request: Request, account: Reading) -> Response:
+    """The public keys that have signed the account's chain, in their order; each signs the next."""
+    services = Services.of(request)
+    formats.acceptable(request, (formats.JSON,))
+    found = await services.threads.read(_signing_keys, services.house, account)
+    return formats.respond(request, shapes.SigningKeys(account, _keys(found)))
+
+
+def _signing_keys(house: House, account: str) -> Sequence[SigningKey]:
+    with house.catalog.read() as conn:
+        return chained.keys(conn, account)
+
+
+def _keys(found: Iterable[SigningKey]) -> list[shapes.SigningKey]:
+    return [shapes.SigningKey(key.id, key.public, key.created, key.signed_by, key.signature) for key in found]
 
 
 # ── the status ──

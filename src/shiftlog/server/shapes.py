@@ -79,6 +79,14 @@ class Accepted(msgspec.Struct, frozen=True):
     accepted: Count
 
 
+class Removed(msgspec.Struct, frozen=True):
+    """Why a part's files were deleted at its `deleted`: `retention` or `erasure`, signed by a key of the account."""
+
+    reason: str
+    key: str
+    signature: str
+
+
 class ManifestPart(msgspec.Struct, frozen=True):
     """One part, deleted or not; `bytes` and `sha256` are those of the `.gz`."""
 
@@ -98,6 +106,9 @@ class ManifestPart(msgspec.Struct, frozen=True):
     minTimestamp: Millis | None
     maxTimestamp: Millis | None
     deleted: Millis | None
+    parquetSha256: str
+    link: str
+    removed: Removed | None
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -107,13 +118,43 @@ class Stretch(msgspec.Struct, frozen=True):
     scopeEnd: Millis
 
 
+class Head(msgspec.Struct, frozen=True):
+    """How far the chain reaches and its last link, signed by a key of the account."""
+
+    sequence: Count
+    link: str
+    key: str
+    signature: str
+
+
+class SigningKey(msgspec.Struct, frozen=True):
+    """An Ed25519 public key in hex digits. All but an account's first are signed by the one before."""
+
+    id: str
+    public: str
+    created: Millis
+    signedBy: str | None
+    signature: str | None
+
+
+class SigningKeys(msgspec.Struct, frozen=True):
+    """All keys that have ever signed the account's chain; the last one signs."""
+
+    accountId: str
+    keys: list[SigningKey]
+
+
 class Manifest(msgspec.Struct, frozen=True):
-    """Every part ever published, by page; and on the last page the hours in which nothing was."""
+    """Every part ever published, by page; and on the last page the hours in which nothing was. `erased` is how many parts' files
+    were deleted so that an agent is forgotten; `head` is as of the page's making, and so is on the last page that of its last part."""
 
     accountId: str
     watermark: Millis | None
     parts: list[ManifestPart]
     emptyHours: list[Stretch]
+    erased: Count
+    head: Head | None
+    keys: list[SigningKey]
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -204,4 +245,4 @@ class Health(msgspec.Struct, frozen=True):
 
 
 #: All of them, for OpenAPI.
-ALL = (Base, FileList, Error, Accepted, Manifest, Audit, Status, Rows, Quality, Health)
+ALL = (Base, FileList, Error, Accepted, Manifest, SigningKeys, Audit, Status, Rows, Quality, Health)
