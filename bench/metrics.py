@@ -11,7 +11,7 @@ from measure import Contestant, Question, Scene, Target, Work, times
 if TYPE_CHECKING:
     import polars as pl
 
-_EVENTS = 2_000_000
+_EVENTS = 10_000_000
 _WIDTH = 900_000
 _OURS, _DUCKDB, _PANDAS, _POLARS = "shiftlog", "DuckDB SQL", "pandas", "plain Polars"
 _COLUMNS = ("agentID", "agentSessionId", "eventIndex", "timestamp", "type", "state", "concurrentEng", "maxConcurrentEng")
@@ -42,7 +42,7 @@ _MEASURES = (*_TIMES, *_COUNTS)
 
 
 def _data(size: float) -> Path:
-    return data.made("unsorted", size, lambda directory: _make(directory, round(_EVENTS * size)))
+    return data.made("disordered", size, lambda directory: _make(directory, round(_EVENTS * size)))
 
 
 def _make(directory: Path, count: int) -> dict[str, float]:
