@@ -4,6 +4,7 @@ DIR/lake.json                                         the snapshot: exactly the 
 DIR/events/account=A/date=D/NAME.parquet              one immutable file a part; D is the UTC date of its hour
 DIR/events/account=A/date=D/NAME.minus-3.parquet      the same without the three sessions that revisions have superseded
 DIR/raw/account=A/date=D/NAME.gz                      the files as they were published, where they are kept
+DIR/chain.jsonl                                       the chain over the parts, as the server's manifest gave it
 DIR/.partial/, DIR/lake.lock                          the pull's own
 
 A revision supersedes sessions of the files before it in the same hour (PROTOCOL: Sessions, revisions, withdrawals), so those are
@@ -29,7 +30,7 @@ from shiftlog.hours import iso
 from shiftlog.names import PartName
 
 LAYOUT = 1
-SNAPSHOT = "lake.json"
+SNAPSHOT, CHAIN = "lake.json", "chain.jsonl"
 #: The columns of every file. The path adds `account` and `date`, which Hive readers show as columns.
 SCHEMA: dict[str, pl.DataType] = {**FLAT, "revision": pl.Int32(), "part": pl.String()}
 
@@ -69,12 +70,45 @@ class Kept(msgspec.Struct, frozen=True, rename="camel"):
         return PartName.parse(self.name)
 
 
+class SigningKey(msgspec.Struct, frozen=True, rename="camel"):
+    """A public key that signs the chain; all but an account's first are signed by the one before."""
+
+    id: str
+    public: str
+    created: int
+    signed_by: str | None = None
+    signature: str | None = None
+
+
+class Head(msgspec.Struct, frozen=True):
+    """How far a chain reaches and its last link, signed with a key."""
+
+    sequence: int
+    link: str
+    key: str
+    signature: str
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """What the lake was shown of the chain: the first public key, by which all later ones are known, these, and the last head.
+
+    So many `bytes` of the file `CHAIN` have the rows up to the head, the later of two with one sequence number being the one that counts;
+    `erased` is how many parts were removed to forget an agent.
+    """
+
+    pinned: str
+    keys: tuple[SigningKey, ...]
+    head: Head
+    bytes: int
+    erased: int
+
+
 class Snapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What makes the lake, and the checkpoint of the pull that keeps it.
 
     Every file whose generated time lies in [since, cursor) is there (epoch ms; null is the beginning, and nothing yet).
     Hours that end at or before the `watermark` are complete, where the server says so. `sequence` is how far the
-    manifest has been read.
+    manifest has been read; `chain` is null while the server has shown none.
     """
 
     layout: int = LAYOUT
@@ -83,6 +117,7 @@ class Snapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     cursor: int | None = None
     watermark: int | None = None
     sequence: int = 0
+    chain: Chain | None = None
     files: tuple[Kept, ...] = ()
 
 

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from shiftlog.errors import Damaged, Forbidden, Gone, Invalid, Later, Missing, NoFiles, ShiftlogError, TooLarge, Unauthorized, Unsupported
+from shiftlog.lake import Head, SigningKey
 from shiftlog.names import PartName, split_suffix
 
 NO_FILES = "No Available Files"
@@ -53,8 +54,19 @@ class Listing:
     covered_until: int | None
 
 
+class Removed(msgspec.Struct, frozen=True):
+    """Why a part's files were deleted, signed with a key."""
+
+    reason: str
+    key: str
+    signature: str
+
+
 class ManifestPart(msgspec.Struct, frozen=True, rename="camel"):
-    """One part ever published, deleted or not (PROTOCOL: Manifest); `bytes` and `sha256` are those of the `.gz`."""
+    """One part ever published, deleted or not (PROTOCOL: Manifest); `bytes` and `sha256` are those of the `.gz`.
+
+    What comes after `deleted` is the chain's, and not given by servers that have none.
+    """
 
     sequence: int
     name: str
@@ -72,6 +84,9 @@ class ManifestPart(msgspec.Struct, frozen=True, rename="camel"):
     min_timestamp: int | None
     max_timestamp: int | None
     deleted: int | None
+    parquet_sha256: str = ""
+    link: str = ""
+    removed: Removed | None = None
 
 
 class Stretch(msgspec.Struct, frozen=True, rename="camel"):
@@ -82,12 +97,18 @@ class Stretch(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel"):
-    """Every part ever published, the end of the last complete hour, and the hours up to it in which nothing was published."""
+    """Every part ever published, the end of the last complete hour, and the hours up to it in which nothing was published.
+
+    `head`, `keys` and `erased` are the chain's; a server that has none gives no head.
+    """
 
     account_id: str
     watermark: int | None
     parts: list[ManifestPart]
     empty_hours: list[Stretch]
+    erased: int = 0
+    head: Head | None = None
+    keys: tuple[SigningKey, ...] = ()
 
 
 class _Named(msgspec.Struct):

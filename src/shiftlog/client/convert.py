@@ -42,11 +42,9 @@ def convert(name: PartName, gz: Path, target: Path, *, account: str, proof: Mani
     size, checksum = fingerprint(gz)
     if proof is not None and (size, checksum) != (proof.bytes, proof.sha256):
         raise Damaged(f"{name}: found {size} bytes with SHA-256 {checksum}; the manifest says {proof.bytes} with {proof.sha256}")
-    rows = container.decode(gz, name=str(name))
-    _check_account(name, rows, account)
+    rows = _decoded(name, gz, account)
     withdrawn = rows.filter(_INDEX.is_null())["agentSessionId"]
-    stated = {"revision": pl.lit(name.revision, pl.Int32), "part": pl.lit(str(name))}
-    written = write(rows.filter(_INDEX.is_not_null()).with_columns(**stated).select(SCHEMA.keys()), target)
+    written = write(_events(name, rows), target)
     source = Source(size, checksum, written.sessions, len(withdrawn), written.events)
     _check_counts(name, source, proof)
     return Kept(
@@ -57,6 +55,26 @@ def convert(name: PartName, gz: Path, target: Path, *, account: str, proof: Mani
         source=source,
         **written._asdict(),
     )
+
+
+def published(name: PartName, gz: Path, *, account: str) -> pl.DataFrame:
+    """The events of a published file as a file of the lake has them.
+
+    Raises:
+        Damaged: the file is not what it should be, or another account's.
+    """
+    return _events(name, _decoded(name, gz, account))
+
+
+def _decoded(name: PartName, gz: Path, account: str) -> pl.DataFrame:
+    rows = container.decode(gz, name=str(name))
+    _check_account(name, rows, account)
+    return rows
+
+
+def _events(name: PartName, rows: pl.DataFrame) -> pl.DataFrame:
+    stated = {"revision": pl.lit(name.revision, pl.Int32), "part": pl.lit(str(name))}
+    return rows.filter(_INDEX.is_not_null()).with_columns(**stated).select(SCHEMA.keys())
 
 
 def without(kept: Kept, path: Path, gone: set[str], directory: Path, *, account: str) -> tuple[Kept, Path]:

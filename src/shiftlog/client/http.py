@@ -132,7 +132,8 @@ class Client:
         """Every part ever published after a sequence number, deleted ones included; all pages as one."""
         pages = list(self._pages(f"{self._api}/manifest", {"after": after}, lambda found: answers.document(found, Manifest)))
         parts = [part for page in pages for part in page.parts]
-        return Manifest(pages[-1].account_id, pages[-1].watermark, parts, pages[-1].empty_hours)
+        last: Manifest = pages[-1]
+        return msgspec.structs.replace(last, parts=parts)
 
     def status(self) -> dict[str, Any]:
         """How fresh the account's data is."""

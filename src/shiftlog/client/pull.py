@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shiftlog.client import verify
+import msgspec
+
+from shiftlog.client import chained, verify
 from shiftlog.client.answers import File, Manifest, ManifestPart
 from shiftlog.client.checkpoint import LOOK_BACK, Found, look
 from shiftlog.client.convert import fingerprint
@@ -32,7 +34,8 @@ _APPEARS = 6 * MINUTE  # after its end an hour has been published
 @dataclass(slots=True)
 class Summary:
     """What a pull did: files that are new, those the lake had, those fetched again, those written again because revisions
-    superseded sessions of them, and those that were deleted before they could be fetched; bytes and events of what came.
+    superseded sessions of them, those that were deleted before they could be fetched, and those deleted here because the server has erased
+    them; bytes and events of what came.
 
     `failed` says why files did not come; while it is not empty the checkpoint stays, and the next pull tries again.
     """
@@ -42,6 +45,7 @@ class Summary:
     repaired: int = 0
     rewritten: int = 0
     gone: int = 0
+    erased: int = 0
     events: int = 0
     bytes: int = 0
     cursor: int | None = None
@@ -103,21 +107,71 @@ class _Pull:
         self._proofs: dict[str, ManifestPart] = {}
         self._missing: set[str] = set()
         self._busy = 0
+        self._shown = chained.Shown(None, {})
 
     def run(self) -> Summary:
         found = self._look()
-        manifest = self._client.manifest(0 if self._options.repair else self._lake.snapshot.sequence) if found.exact else None
+        manifest = self._manifest() if found.exact else None
         self._proofs = {} if manifest is None else {part.name: part for part in manifest.parts}
+        self._check_known(found)
         broken = self._broken(manifest) if self._options.repair else {}
         new = {name: file for name, file in found.files.items() if name not in self._lake.files and name not in broken}
         self._summary.skipped = len(found.files) - len(new) - len(broken.keys() & found.files)
         self._take({**broken, **new}, set(broken))
         self._give_up(found)
         if not self._summary.failed:
+            self._summary.erased = self._lake.drop(self._shown.erased)
             self._advance(found, manifest)
             self._lake.clear()
         self._summary.cursor, self._summary.watermark = self._lake.snapshot.cursor, self._lake.snapshot.watermark
         return self._summary
+
+    # ── what the server says of its past ──
+
+    def _manifest(self) -> Manifest:
+        """The manifest from where the lake has read it, or from its beginning; what it says of the chain is checked and kept.
+
+        Raises:
+            Damaged: it is not what the lake was shown before.
+        """
+        after, known = self._lake.snapshot.sequence, self._lake.snapshot.chain
+        after = 0 if self._options.repair else after if known is None else min(after, known.head.sequence)
+        found = self._client.manifest(after)
+        # From the beginning where the chain is new to the lake, and where old parts were erased.
+        anew = found.erased != known.erased if known is not None else found.head is not None
+        if anew and after > 0:
+            after, found = 0, self._client.manifest(0)
+        self._keep_chain(found, after)
+        return found
+
+    def _keep_chain(self, manifest: Manifest, after: int) -> None:
+        if manifest.head is None and self._lake.snapshot.chain is None:
+            return
+        before = self._kept_chain()
+        chain, changed = chained.extended(self._lake.snapshot.account, before, manifest, after)
+        if chain != before.chain or changed:
+            self._lake.keep_chain(chain, msgspec.json.Encoder().encode_lines(changed))
+        self._shown = chained.Shown(chain, {**before.parts, **{part.sequence: part for part in changed}})
+
+    def _kept_chain(self) -> chained.Shown:
+        """What the lake was shown before; with `repair`, also where it was lost but for the head."""
+        try:
+            shown = chained.read(self._lake.directory, self._lake.snapshot)
+            if self._options.repair:
+                chained.check(self._lake.snapshot.account, shown)
+            return shown
+        except Damaged:
+            known = self._lake.snapshot.chain
+            if not self._options.repair or known is None:
+                raise
+            return chained.Shown(msgspec.structs.replace(known, bytes=0), {})
+
+    def _check_known(self, found: Found) -> None:
+        """Raises:
+        Damaged: the server lists what is not in its chain.
+        """
+        if self._shown.chain is not None and (others := found.files.keys() - self._shown.names):
+            raise Damaged(f"the server lists {', '.join(sorted(others)[:3])}, which its chain has not; nothing was taken: ask its operator")
 
     # ── what is to come ──
 
@@ -216,6 +270,8 @@ class _Pull:
         for name in self._missing - listed.keys() - self._lake.files.keys():
             del self._summary.failed[name]
             self._summary.gone += 1
+        if self._summary.gone and self._shown.chain is not None:
+            self._keep_chain(self._client.manifest(0), 0)  # it says why
 
     def _advance(self, found: Found, manifest: Manifest | None) -> None:
         snapshot = self._lake.snapshot

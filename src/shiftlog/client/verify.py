@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+import polars as pl
+
 from shiftlog import lake
-from shiftlog.client import convert
+from shiftlog.client import chained, convert
 from shiftlog.client.answers import Manifest, ManifestPart
 from shiftlog.client.checkpoint import KEPT, look, tells_its_reach
 from shiftlog.client.http import Client
@@ -72,7 +74,7 @@ def verify(directory: Path, client: Client | None = None, *, now: int, on_file: 
         bytes=sum(kept.bytes for kept in snapshot.files),
         cursor=snapshot.cursor,
         watermark=snapshot.watermark,
-        wrong=wrong + compared.wrong,
+        wrong=wrong + [item for item in compared.wrong if not item.name or item.name not in {found.name for found in wrong}],
         remarks=compared.remarks,
     )
 
@@ -88,11 +90,12 @@ def local(directory: Path, snapshot: Snapshot, on_file: Callable[[], None] = lam
         for kept in hour:
             try:
                 ids.append((kept, _checked(directory, kept)))
-                _check_raw(directory, kept)
+                _check_raw(directory, kept, snapshot.account)
             except Damaged as error:
                 wrong.append(Wrong(kept.name, str(error)))
             on_file()
         wrong += _superseded(ids)
+    wrong += [Wrong(*found) for found in chained.wrong(directory, snapshot)]
     wrong += [Wrong("", f"{path} is not a file of this lake; a plain glob counts it") for path in lake.strays(directory, snapshot)]
     return wrong
 
@@ -110,9 +113,15 @@ def _checked(directory: Path, kept: Kept) -> set[str]:
     return set(rows["agentSessionId"].unique())
 
 
-def _check_raw(directory: Path, kept: Kept) -> None:
-    if kept.raw is not None:
-        _check_bytes(directory / kept.raw, kept.source.bytes, kept.source.sha256)
+def _check_raw(directory: Path, kept: Kept, account: str) -> None:
+    """Where the published file is kept, the file of the lake holds what that has, and nothing else."""
+    if kept.raw is None:
+        return
+    _check_bytes(directory / kept.raw, kept.source.bytes, kept.source.sha256)
+    said = convert.published(kept.part, directory / kept.raw, account=account)
+    found = convert.rows(directory / kept.path)
+    if not said.filter(pl.col("agentSessionId").is_in(found["agentSessionId"].unique().implode())).equals(found):
+        raise Damaged(f"{directory / kept.path} has other rows than {kept.raw}, of which it was made")
 
 
 def _check_bytes(path: Path, size: int, checksum: str) -> None:

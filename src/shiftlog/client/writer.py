@@ -20,11 +20,11 @@ from shiftlog import lake
 from shiftlog.client import convert
 from shiftlog.client.answers import ManifestPart
 from shiftlog.errors import Invalid, Later, Unusable
-from shiftlog.lake import Kept, Snapshot
+from shiftlog.lake import Chain, Kept, Snapshot
 from shiftlog.names import PartName
 
 _LOCK, _PARTIAL = "lake.lock", ".partial"
-_OURS = {_LOCK, _PARTIAL, lake.SNAPSHOT, f".{lake.SNAPSHOT}"}
+_OURS = {_LOCK, _PARTIAL, lake.SNAPSHOT, f".{lake.SNAPSHOT}", lake.CHAIN}
 
 
 # ── who may write ──
@@ -142,6 +142,28 @@ class Writer:
         self._commit(self.snapshot)
         self._remove(replaced, new)
         return len(staged) - len(new)
+
+    def drop(self, names: Iterable[str]) -> int:
+        """Delete files from the lake, all at once; how many there were."""
+        gone = [self.files.pop(name) for name in names if name in self.files]
+        if gone:
+            self._commit(self.snapshot)
+        for kept in gone:
+            self._hours[kept.part.start].discard(kept.name)
+            for path in (kept.path, kept.raw):
+                if path is not None:
+                    (self.directory / path).unlink(missing_ok=True)
+        return len(gone)
+
+    def keep_chain(self, chain: Chain, lines: bytes) -> None:
+        """Append lines to those of the chain that count (`bytes`), and take note of how far it reaches now."""
+        with (self.directory / lake.CHAIN).open("ab") as file:
+            file.truncate(chain.bytes)  # after that is what a killed pull has written
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        lake.sync(self.directory)
+        self.advance(chain=msgspec.structs.replace(chain, bytes=chain.bytes + len(lines)))
 
     def advance(self, **fields: Any) -> None:
         """Replace fields of the snapshot: the checkpoint."""
