@@ -11,6 +11,7 @@ import typer
 
 from shiftlog import hours
 from shiftlog.cli import render
+from shiftlog.cli.place import Data, deployed, opened
 from shiftlog.cli.render import Format
 from shiftlog.errors import Later
 
@@ -30,8 +31,8 @@ FormatOption = Annotated[Format, typer.Option("--format", help="What to print.")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this subject."""
-    for command in (pull, verify):
-        app.command()(command)
+    app.command()(pull)
+    app.command()(deployed(verify))
 
 
 def pull(
@@ -123,14 +124,46 @@ def _show(summary: Summary, format_: Format) -> None:
 
 
 def verify(
-    lake: Annotated[Path, typer.Argument(help="The directory of the lake.", show_default=False)],
+    lake: Annotated[Path | None, typer.Argument(help="The directory of the lake.", show_default=False)] = None,
+    data: Data = None,
     profile: ProfileOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Prove a lake: every file there, checksums and counts right; with a profile, no hour missing that the server has published.
+    """Prove a lake, offline: every file is there, and is what the server has signed; with a profile, nothing that it has published is missing.
 
-    Example: `shiftlog verify lake --profile profile.json`
+    Without a lake, prove a deployment: every part that it has published and not deleted is there, and is what it has signed.
+
+    Example: `shiftlog verify lake`
+    Example: `shiftlog verify --data /srv/shiftlog`
     """
+    if lake is None:
+        _verify_deployment(data, format_)
+    else:
+        _verify_lake(lake, profile, format_)
+
+
+def _verify_deployment(data: Path | None, format_: Format) -> None:
+    from shiftlog.catalog import accounts
+    from shiftlog.proof import prove
+
+    with opened(data) as house, render.progress("files") as bar:
+        with house.catalog.read() as conn:
+            known = accounts.every(conn)
+        task = bar.add_task("parts proved", total=None)
+        proofs = [asdict(prove(house, account.account, lambda: bar.advance(task))) for account in known]
+    render.rows(
+        [{**proof, "wrong": len(proof["wrong"]), "remarks": len(proof["remarks"])} for proof in proofs], format_, empty="no accounts yet"
+    )
+    for proof in proofs:
+        for remark in proof["remarks"]:
+            render.note(remark)
+        for problem in proof["wrong"]:
+            render.note(f"wrong: {problem}")
+    if any(proof["wrong"] for proof in proofs):
+        raise typer.Exit(1)
+
+
+def _verify_lake(lake: Path, profile: Path | None, format_: Format) -> None:
     from shiftlog.client.http import Client
     from shiftlog.client.verify import verify as run
 
