@@ -129,7 +129,7 @@ def verify(
     profile: ProfileOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Prove a lake, offline: every file is there, and is what the server has signed; with a profile, nothing that it has published is missing.
+    """Prove a lake, offline: every file is there, and is what the server has signed; with a profile, nothing that it published is missing.
 
     Without a lake, prove a deployment: every part that it has published and not deleted is there, and is what it has signed.
 
