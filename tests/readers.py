@@ -100,6 +100,8 @@ def every_row(house: House, account: str = "A", suffix: str = "gz") -> pl.DataFr
     """The rows of all files, with their part's scope, number and revision; from the wire files or from the twins."""
     frames = []
     for part in all_parts(house, account):
+        if part.gz_gone is not None:
+            continue
         if suffix == "gz":
             rows = container.decode(house.store.get(part.gz_key), name=str(part.name))
         else:

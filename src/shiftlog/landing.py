@@ -16,7 +16,7 @@ from functools import partial
 import polars as pl
 import sqlalchemy as sa
 
-from shiftlog.catalog import accounts, batches
+from shiftlog.catalog import batches, forgetting
 from shiftlog.catalog.batches import Batch, Claim
 from shiftlog.catalog.publishing import OBJECT_AGE
 from shiftlog.errors import BadEvent, Later, ShiftlogError
@@ -34,6 +34,8 @@ _POSITION_ROWS = 1 << 32  # a landing position is the batch's number times this,
 class _Request:
     account: str
     events: pl.DataFrame
+    rules: int = 0  # the version of those that the events keep to
+    sent: int = 0
     answer: Future[int] = field(default_factory=Future)
 
     @property
@@ -54,7 +56,7 @@ class Landing:
 
         The future raises BadEvent (a sessionId of another agent), Missing (no such account) or Later (store or catalog).
         """
-        request = _Request(account, events)
+        request = _Request(account, events, sent=events.height)
         self._committer.submit(request)
         return request.answer
 
@@ -74,15 +76,17 @@ def _commit(house: House, group: Sequence[_Request]) -> None:
         ordered = sorted(waiting, key=lambda request: request.account)
         now = house.catalog.now()
         key = f"landing/{iso(now)[:10]}/{now}-{uuid.uuid4().hex[:12]}.parquet"
-        house.store.put(key, _parquet(pl.concat([request.events for request in ordered])))
+        house.store.put(key, parquet(pl.concat([request.events for request in ordered])))
         try:
             house.catalog.persist(partial(_record, house, key, now, _claims(ordered)))
         except _DisputedError:
-            # Another server took a session id between the check and the commit: check again, without the refused.
+            # Another server took a session id between the check and the commit, or an agent was forgotten: check again, without
+            # the refused. The object may name who is forgotten.
+            house.store.delete([key])
             waiting = _entitled(house, waiting)
             continue
         for request in ordered:
-            request.answer.set_result(request.events.height)
+            request.answer.set_result(request.sent)
         return
 
 
@@ -99,7 +103,8 @@ class _DisputedError(Exception):
     """Rolls the transaction back."""
 
 
-def _parquet(frame: pl.DataFrame) -> bytes:
+def parquet(frame: pl.DataFrame) -> bytes:
+    """The frame as landing objects have it."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
     return buffer.getvalue()
@@ -112,7 +117,7 @@ def _claims(ordered: Iterable[_Request]) -> list[Claim]:
         low, high = request.events.select(low=pl.col("timestamp").min(), high=pl.col("timestamp").max()).row(0)
         rows, before = request.events.height, claims.get(request.account)
         sessions = _sessions(request.events)
-        claim = Claim(request.account, row, rows, low, high, sessions)
+        claim = Claim(request.account, row, rows, low, high, sessions, request.rules)
         claims[request.account] = claim if before is None else _joined(before, claim)
         row += rows
     return list(claims.values())
@@ -120,7 +125,7 @@ def _claims(ordered: Iterable[_Request]) -> list[Claim]:
 
 def _joined(one: Claim, other: Claim) -> Claim:
     low, high = min(one.min_timestamp, other.min_timestamp), max(one.max_timestamp, other.max_timestamp)
-    return Claim(one.account, one.first_row, one.rows + other.rows, low, high, {**one.sessions, **other.sessions})
+    return Claim(one.account, one.first_row, one.rows + other.rows, low, high, {**one.sessions, **other.sessions}, one.rules)
 
 
 def _sessions(events: pl.DataFrame) -> dict[str, int]:
@@ -132,22 +137,37 @@ def _sessions(events: pl.DataFrame) -> dict[str, int]:
 
 
 def _entitled(house: House, group: Sequence[_Request]) -> list[_Request]:
-    """The requests that may be taken; the others are answered: an unknown account, or a sessionId of another agent."""
+    """The requests that may be taken, without what names forgotten agents; the others are answered: an unknown account, a sessionId of
+    another agent, or nothing left to take."""
     entitled: list[_Request] = []
     owners: dict[tuple[str, str], int] = {}
     with house.catalog.read() as conn:
-        for account in {request.account for request in group}:
-            ids = {id_ for request in group if request.account == account for id_ in _sessions(request.events)}
+        known = [request for request in group if _keep_to_rules(house, conn, request)]
+        for account in {request.account for request in known}:
+            ids = {id_ for request in known if request.account == account for id_ in _sessions(request.events)}
             owners |= {(account, id_): agent for id_, agent in batches.owners(conn, account, ids).items()}
-        for request in group:
-            try:
-                accounts.get(conn, request.account)
-                _claim(request, owners)
-            except ShiftlogError as error:
-                request.answer.set_exception(error)
-            else:
-                entitled.append(request)
+    for request in known:
+        try:
+            _claim(request, owners)
+        except ShiftlogError as error:
+            request.answer.set_exception(error)
+        else:
+            entitled.append(request)
     return entitled
+
+
+def _keep_to_rules(house: House, conn: sa.Connection, request: _Request) -> bool:
+    """Take out of a request what names forgotten agents; False where it is answered already."""
+    try:
+        rules = forgetting.rules(conn, house.vault, request.account)
+    except ShiftlogError as error:
+        request.answer.set_exception(error)
+        return False
+    request.events, request.rules = rules.applied(request.events), rules.version
+    if request.events.is_empty() and request.sent:
+        request.answer.set_result(request.sent)
+        return False
+    return True
 
 
 def _claim(request: _Request, owners: dict[tuple[str, str], int]) -> None:

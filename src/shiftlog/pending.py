@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 import sqlalchemy as sa
 
-from shiftlog import landing
+from shiftlog import chain, landing
 from shiftlog.catalog import batches, parts, publishing
 from shiftlog.catalog.batches import Batch
 from shiftlog.catalog.parts import Part
@@ -127,7 +127,8 @@ def _surroundings(store: Store, pending: Pending, landed: pl.DataFrame) -> tuple
     hulls = late.group_by("agentID").agg(low=pl.col("timestamp").min() - timeout, high=pl.col("timestamp").max() + timeout)
     near = _around(pending.near, _stretches(hulls), frozenset(published.values()))
     there = [part for part in near if part.twin_gone is None]
-    gone = [part for part in near if part.twin_gone is not None]
+    # What was erased to forget an agent stands elsewhere, but for that agent.
+    gone = [part for part in near if part.twin_gone is not None and part.removed_reason != chain.ERASURE]
     known = _twins(store, there, hulls["agentID"].to_list(), [f"{account}-{id_}" for id_ in published])
     aside = _out_of_reach(landed, gone, published, timeout)
     return _current(known, hulls, account, published), frozenset(known["agentSessionId"].unique()), aside

@@ -17,6 +17,7 @@ from shiftlog.hours import DAY, HOUR
 from shiftlog.house import House
 
 _CLOCKS = HOUR  # ms by which the clocks of store and catalog may differ; services refuse those who differ by a quarter of it
+UNNAMED_AGE = OBJECT_AGE + _CLOCKS  # ms: an object that nobody has named by then, nobody can name any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,15 @@ def sweep(house: House) -> Swept:
         trail.expire(conn, now)
         trail.forget(conn, now - house.settings.audit_days * DAY)
     house.store.delete([*files, *twins, *landed])
-    return Swept(len(files), len(twins), len(landed), _collect(house, now - max(house.settings.safety, OBJECT_AGE + _CLOCKS)))
+    return Swept(len(files), len(twins), len(landed), collect(house, now - max(house.settings.safety, UNNAMED_AGE)))
 
 
-def _collect(house: House, before: int) -> int:
-    """Delete objects that nobody names: of attempts that failed, and of carried sessions that were carried on."""
-    old = [found.key for found in house.store.list() if found.modified < before]
+def collect(house: House, before: int, prefix: str = "") -> int:
+    """Delete objects that nobody names: of attempts that failed, and of carried sessions that were carried on.
+
+    They are as old as `before` (epoch ms), which has to be `UNNAMED_AGE` ago, or of an account whose lease is held.
+    """
+    old = [found.key for found in house.store.list(prefix) if found.modified < before]
     if not old:
         return 0
     # Names are read after the listing: an object that was named in between is kept.

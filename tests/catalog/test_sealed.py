@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from catalog.contract import NOW, CatalogContract, OnPostgresql, OnSqlite, contents
-from shiftlog.catalog import Catalog, chained, deployment, keys, sealed, tables
+from shiftlog.catalog import Catalog, chained, deployment, forgetting, keys, sealed, tables
 from shiftlog.catalog.vault import Vault
 from shiftlog.errors import Unusable
 
@@ -25,14 +25,15 @@ class SealedContract(CatalogContract):
         with catalog.write() as conn:
             deployment.make_seal(conn, vault.encrypt("shiftlog"))
             chained.signer(conn, vault, account, NOW)
+            forgetting.begin(conn, vault, account, 1, removed=False, now=NOW)
             return keys.create(conn, vault, account, ["read"], NOW)
 
     def test_all_is_encrypted_with_the_new_key(self, catalog: Catalog, vault: Vault, made: keys.NewKey, tmp_path: Path):
         """And is the same as before; the old key can then be forgotten."""
         vault.rotate()
         with catalog.write() as conn:
-            assert sealed.stale(conn, vault) == 4
-            assert sealed.anew(conn, vault) == 4
+            assert sealed.stale(conn, vault) == 5
+            assert sealed.anew(conn, vault) == 5
             assert sealed.stale(conn, vault) == 0
         vault.retire()
         fresh = Vault.open(tmp_path / "secret.key")

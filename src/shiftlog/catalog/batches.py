@@ -17,7 +17,8 @@ _MANY = 5_000  # values in one IN list: well under SQLite's limit of 32 766
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One account's rows of a landing object, before it has a number. `sessions` are producers' session ids → agentID."""
+    """One account's rows of a landing object, before it has a number. `sessions` are producers' session ids → agentID; `rules` is the
+    version of what the rows keep to about forgotten agents."""
 
     account: str
     first_row: int
@@ -25,6 +26,7 @@ class Claim:
     min_timestamp: int
     max_timestamp: int
     sessions: Mapping[str, int] = field(default_factory=dict)
+    rules: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Batch:
 
 
 def commit(conn: sa.Connection, object_key: str, received_at: int, claims: Iterable[Claim]) -> list[str]:
-    """Make an object's rows visible. Returns the session ids that belong to other agents: with any, roll back.
+    """Make an object's rows visible. Returns the session ids that belong to other agents, and the accounts of which an agent was forgotten
+    meanwhile: with any, roll back.
 
     The number is given under the account's row lock, so batches become visible in its order. Accounts are locked by
     name, so two writers cannot wait for each other.
@@ -51,16 +54,16 @@ def commit(conn: sa.Connection, object_key: str, received_at: int, claims: Itera
     """
     disputed: list[str] = []
     for claim in sorted(claims, key=lambda claim: claim.account):
-        mine = tables.accounts.c.account == claim.account
-        number = conn.scalar(
-            sa.update(tables.accounts).where(mine).values(landed=tables.accounts.c.landed + 1).returning(tables.accounts.c.landed)
-        )
-        if number is None:
+        counted = sa.update(_A).where(_A.c.account == claim.account).values(landed=_A.c.landed + 1)
+        row = conn.execute(counted.returning(_A.c.landed, _A.c.forgotten)).one_or_none()
+        if row is None:
             raise Missing(f"there is no account {claim.account}")
+        if row.forgotten != claim.rules:
+            disputed.append(claim.account)
         conn.execute(
             sa.insert(_T).values(
                 account=claim.account,
-                number=number,
+                number=row.landed,
                 object_key=object_key,
                 first_row=claim.first_row,
                 rows=claim.rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -162,6 +162,14 @@ def sign_removals(conn: sa.Connection, vault: Vault, account: str, reason: str, 
     signed = [{"at_seq": seq, "signed": by.sign(chain.removal(account, seq, link, reason, gone))} for seq, link, gone in rows]
     conn.execute(statement, signed)
     return len(rows)
+
+
+def erase(conn: sa.Connection, vault: Vault, account: str, parts: Collection[int], now: int) -> None:
+    """Mark the files of parts as gone, so that an agent is forgotten; also of those whose time was over, and that others may have."""
+    if parts:
+        mine = (_P.c.account == account, _P.c.seq.in_(parts))
+        conn.execute(sa.update(_P).where(*mine).values(gz_gone=now, twin_gone=now, removed_signature=None))
+        sign_removals(conn, vault, account, chain.ERASURE, now)
 
 
 def unsigned(conn: sa.Connection) -> list[str]:

@@ -24,6 +24,7 @@ U = TypeVar("U")
 _BUSY_SECONDS = 30
 _PAUSES = (0.05, 0.1, 0.2, 0.5)  # seconds between attempts at a catalog that does not answer; the last one from then on
 # A connection whose other end has vanished without a word is given up after so many seconds.
+_SCRUB_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds to wait for those who are reading in SQLite's log
 _WATCHED = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": _BUSY_SECONDS * 1000}
 _UNFIT = ("25006", "25P03")  # SQLSTATEs: a server that was demoted to a standby; a transaction that idled for too long
 # Older ones, Debian's among them, can lose a committed row in WAL mode with two connections. The wheel brings a newer one.
@@ -127,6 +128,33 @@ class Catalog:
             return result
 
         return self._patiently(once, lambda: "; it is not known whether this was done" if uncertain else "")
+
+    def scrub(self) -> bool:
+        """Leave nothing in the catalog's files of what was deleted before; False where others are in the way for long.
+
+        A database server has ways of its own (docs/deploy.md): here it is only asked to reuse the room of deleted rows.
+        """
+        if self._writing is None:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+                conn.exec_driver_sql("VACUUM names, schedules, session_ids, asides, batches")
+            return True
+        with self._writing:
+            return any(map(self._scrub_file, _SCRUB_PAUSES))
+
+    def _scrub_file(self, pause: float) -> bool:
+        """Write SQLite's file anew, and what is in its log into it, whereby the log is emptied; else wait (s)."""
+        conn = self.engine.raw_connection()  # these cannot be done in a transaction
+        try:
+            cursor = conn.cursor()
+            cursor.execute("VACUUM")
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except self.engine.dialect.loaded_dbapi.OperationalError:
+            busy = True
+        finally:
+            conn.close()
+        if busy:
+            time.sleep(pause)
+        return not busy
 
     def _patiently(self, once: Callable[[], U], remark: Callable[[], str] = lambda: "") -> U:
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
@@ -237,7 +265,8 @@ def _configure(dbapi_connection: Any, _record: Any) -> None:
 
     dbapi_connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver's guess
     journal = "WAL" if dbapi2.sqlite_version_info >= SAFE_WAL else "DELETE"
-    for pragma in (f"journal_mode = {journal}", "synchronous = FULL", "foreign_keys = ON"):
+    # What is deleted is overwritten: the names of a forgotten agent must not stay in free pages.
+    for pragma in (f"journal_mode = {journal}", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         dbapi_connection.execute(f"PRAGMA {pragma}")
 
 

@@ -41,11 +41,15 @@ class State:
     last_seq: int
     last_generated: int
     repeats: int
+    forgotten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that a run wants to change. `written` is when its first object was written, `started` when it began (epoch ms)."""
+    """All that a run wants to change. `written` is when its first object was written, `started` when it began (epoch ms).
+
+    `erased` are the sequence numbers of parts whose files go, because they name a forgotten agent; what stands in them is in `parts`.
+    """
 
     started: int
     written: int
@@ -59,6 +63,7 @@ class Outcome:
     repeats: int
     aside_key: str | None
     aside_events: int
+    erased: Sequence[int] = ()
 
 
 _STATE = [_A.c[name] for name in State.__slots__]
@@ -143,6 +148,7 @@ def commit(catalog: Catalog, vault: Vault, lease: Lease, base: State, outcome: O
         if catalog.now(conn) - outcome.written > OBJECT_AGE:
             raise Later("the run took more than an hour from its first object to its commit; it has to be repeated")
         _insert_parts(conn, vault, lease.account, base, outcome.parts, catalog.now(conn))
+        chained.erase(conn, vault, lease.account, outcome.erased, catalog.now(conn))
         _mark_published(conn, lease.account, outcome.published_ids)
         _insert_run(conn, lease.account, outcome, catalog.now(conn))
         generated = max(catalog.now(conn) + lead_ms, base.last_generated + 1) if outcome.parts else base.last_generated

@@ -55,6 +55,9 @@ accounts = sa.Table(
     _column("epoch", _BIG),
     sa.Column("holder", sa.Text()),
     _column("lease_until", _BIG),
+    # how often it has changed who is forgotten, and the key of the hashes by which they are known
+    _column("forgotten", sa.Integer(), server_default="0"),
+    sa.Column("erasure_key", sa.Text(), info=ENCRYPTED),
 )
 
 #: A key of an account. OAuth secrets are encrypted, the bearer token is a hash.
@@ -153,6 +156,26 @@ signing_keys = sa.Table(
     _column("created", _BIG),
     sa.Column("signed_by", sa.String(16)),
     sa.Column("signature", sa.String(128)),
+)
+
+#: Agents whose names, or all of whose sessions, are erased, and from whom nothing else arrives any more; by a keyed hash of their number.
+forgotten = sa.Table(
+    "forgotten",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    _column("removed", sa.Integer()),
+    _column("at", _BIG),
+    # when the last thing that named the agent was gone
+    sa.Column("done", _BIG),
+)
+
+#: Objects that nobody names any more and that name a forgotten agent: whoever was stopped at it deletes them next time.
+doomed = sa.Table(
+    "doomed",
+    metadata,
+    sa.Column("object_key", sa.Text(), primary_key=True),
+    _column("account", _NAME),
 )
 
 #: One publishing run: what it was due for, and what it did.

@@ -199,11 +199,12 @@ def import_names(
 
     Example: `shiftlog names import 75555851 names.csv --data /srv/shiftlog`
     """
-    from shiftlog.catalog import accounts, trail
+    from shiftlog.catalog import accounts, forgetting, trail
 
     with opened(data) as house, house.catalog.write() as conn:
         zone = accounts.get(conn, account).time_zone
-        count = accounts.name(conn, account, list(_names(file, zone)))
+        rules = forgetting.rules(conn, house.vault, account)
+        count = accounts.name(conn, account, rules.named(_names(file, zone)))
         trail.by_hand(conn, house.catalog.now(conn), account, "names-import", f"{count} names")
     render.note(f"{count} names imported")
 

@@ -38,7 +38,7 @@ def import_schedule(
     Example: `shiftlog schedule import 75555851 week.csv --data DIR --from 2026-03-02 --to 2026-03-09`
     """
     from shiftlog import schedules
-    from shiftlog.catalog import accounts, trail
+    from shiftlog.catalog import accounts, forgetting, trail
     from shiftlog.catalog.schedules import replace
 
     with opened(data) as house, house.catalog.write() as conn:
@@ -47,6 +47,8 @@ def import_schedule(
         start = min(row.start for row in plan) if from_ is None else hours.parse(from_, zone)
         end = max(row.end for row in plan) if to is None else hours.parse(to, zone)
         schedules.check_within(plan, start, end, tz=zone)
+        rules = forgetting.rules(conn, house.vault, account)
+        plan = [row for row in plan if (agent := rules.agent(row.agent_id)) is None or not agent.removed]
         replace(conn, account, plan, start, end)
         trail.by_hand(conn, house.catalog.now(conn), account, "schedule-import", f"{len(plan)} rows")
     agents = len({row.agent_id for row in plan})

@@ -189,7 +189,12 @@ def content(house: House, account: str, part: Part, suffix: str) -> Content:
     """
     gone = part.twin_gone if suffix == "parquet" else part.gz_gone
     if gone is not None:
-        raise Gone(f"{part.name}.{suffix} of account {account} was deleted at {iso(gone)}, when its retention ended")
+        why = (
+            "so that an agent is forgotten; the rest of it is in a later revision"
+            if part.removed_reason == "erasure"
+            else "when its retention ended"
+        )
+        raise Gone(f"{part.name}.{suffix} of account {account} was deleted at {iso(gone)}, {why}")
     if suffix == "zip":
         return Content.of(b"".join(Archive(house.store, [part]).chunks()), MEDIA[suffix], part.generated)
     try:
