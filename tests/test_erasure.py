@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from client.lakes import everything, globbed, pulled
-from client.servers import SHIFTLOG, shiftlog_client
+from client.servers import SHIFTLOG, running, shiftlog_client
 from database import Postgresql
 from readers import all_parts, every_row, land, publish_at, standing, unchained
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
@@ -353,12 +353,42 @@ def named_in_rows(house: House) -> set[str]:
     return {name for name, text in rows.items() if any(word in text for word in NAMES.values())}
 
 
+def test_on_s3(s3: str, tmp_path: Path):
+    """No object of the bucket names the agent."""
+    house = House.open(tmp_path / "data", create=True, settings=Settings(lead_milliseconds=0), store=s3)
+    with house.catalog.write() as conn:
+        accounts.ensure(conn, "A", house.catalog.now(), house.settings)
+    fill(house)
+    others = numbers(house)
+    run(house)
+    for found in house.store.list():
+        (tmp_path / "data" / found.key.replace("/", "_")).write_bytes(house.store.get(found.key))
+    assert traces(house.directory) == []
+    assert numbers(house).equals(others)
+    house.close()
+
+
+def test_publishers_of_other_accounts_go_on(filled: House):
+    """What they were about to read lies elsewhere: they look again."""
+    actions = [lambda: run(filled)]
+
+    class Forgetting(FragileStore):
+        def source(self, key: str) -> str | bytes:
+            while actions:
+                actions.pop()()
+            return self._inner.source(key)
+
+    publish_at(replace(filled, store=Forgetting(filled.store, Fuse(1_000, after=False))), FIRST + 40 * DAY, "B")
+    assert standing(every_row(filled, "B")).height == 2
+
+
 def test_the_command(filled: House):
     """Says what was done, also while a server has the catalog open."""
     command = [SHIFTLOG, "forget", "--data", filled.directory, "--agent", "1", "--format", "csv"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (refused.returncode, "--account is expected" in refused.stderr) == (2, True)
-    done = subprocess.run([*command, "--account", "A"], capture_output=True, text=True, check=True)
+    with running(filled):
+        done = subprocess.run([*command, "--account", "A"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("account,pseudonym,erased,published,rewritten,rows,clean\nA,forgotten-")
     assert traces(filled.directory) == []
 
@@ -434,3 +464,27 @@ def test_stopped_at_some_steps_it_is_finished_by_running_it_again(filled: House,
 def test_stopped_at_any_step_it_is_finished_by_running_it_again(filled: House, tmp_path: Path, remove: bool):
     """The same at every step there is."""
     assert stop_everywhere(filled, tmp_path, remove=remove, every=1) > 20
+
+
+@pytest.mark.soak
+def test_killed_at_any_time_it_is_finished_by_running_it_again(filled: House, tmp_path: Path):
+    """The process itself, at thirty instants of its life."""
+    command = [SHIFTLOG, "forget", "--agent", "1", "--account", "A", "--data"]
+    others, kills = numbers(filled), 0
+    for number in range(30):
+        copy = tmp_path / f"killed-{number}"
+        shutil.copytree(filled.directory, copy)
+        process = subprocess.Popen([*command, copy], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(0.4 + number / 30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        process.wait()
+        subprocess.run([*command, copy], capture_output=True, check=True)
+        assert traces(copy) == []
+        house = House.open(copy, settings=filled.settings)
+        assert (numbers(house).equals(others), prove(house, "A").wrong) == (True, [])
+        house.close()
+        shutil.rmtree(copy)
+    assert kills

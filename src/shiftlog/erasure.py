@@ -34,7 +34,7 @@ from shiftlog.store import scan
 
 log = structlog.get_logger()
 
-_GROUP_EVENTS = 500_000  # events published again in one commit, about
+_GROUP_EVENTS, _GROUP_PARTS = 500_000, 1_000  # events and parts published again in one commit, about
 _INDEX = pl.col("eventIndex")
 
 
@@ -182,7 +182,7 @@ class _Erasure:
         together = _Hours()
         for scope in hours:
             self._take(scope, together)
-            if together.events >= _GROUP_EVENTS:
+            if together.events >= _GROUP_EVENTS or len(together.erased) >= _GROUP_PARTS:
                 self._publish(together)
                 together = _Hours()
         if together.erased:
