@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from client.lakes import everything, globbed, pulled
+from client.lakes import at, everything, globbed, pulled
 from client.servers import SHIFTLOG, running, shiftlog_client
 from database import Postgresql
 from readers import all_parts, every_row, land, publish_at, standing, unchained
@@ -414,6 +414,25 @@ def test_a_lake_follows_with_its_next_pull(filled: House, keys: NewKey, tmp_path
     expected = standing(every_row(filled)).select(FLAT.keys()).sort("agentSessionId", "eventIndex")
     assert everything(directory).select(FLAT.keys()).equals(expected)
     assert globbed(directory).equals(everything(directory))
+
+
+def test_a_lake_that_looks_too_early_stays_whole(filled: House, keys: NewKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Old files go when those in their place are visible, and not before."""
+    directory = tmp_path / "lake"
+    monkeypatch.setattr("shiftlog.erasure.wait_until", lambda *_: None)
+    with shiftlog_client(filled, keys) as client:
+        pulled(client, directory)
+    before = everything(directory)
+    run(replace(filled, settings=Settings(lead_milliseconds=30_000)))
+    with shiftlog_client(filled, keys) as client:
+        early = pulled(client, directory)
+        assert (early.new, early.erased, early.gone, early.failed) == (0, 0, 0, {})
+        assert everything(directory).equals(before)
+        assert client.manifest().erased == 0
+    with shiftlog_client(at(filled, filled.catalog.now() + 31_000), keys) as client:
+        later = pulled(client, directory)
+        assert (later.new > 2, later.erased > 2) == (True, True)
+    assert traces(directory) == []
 
 
 # ── stopped anywhere ──

@@ -27,6 +27,7 @@ from shiftlog.forgotten import NAMING, Agent, applied, concerned
 from shiftlog.house import House
 from shiftlog.landing import parquet as landing_parquet
 from shiftlog.lease import Held, Worker
+from shiftlog.publish import wait_until
 from shiftlog.sessions import FOLDED
 from shiftlog.spill import InMemory, by_scope
 from shiftlog.steps import Folded
@@ -89,6 +90,7 @@ def forget(worker: Worker, account: str, agent: int, *, remove: bool = False, on
         trail.by_hand(conn, house.catalog.now(conn), account, "forget", f"an agent: {how}")
         forgetting.finish(conn, house.vault, account, agent, house.catalog.now(conn))
     done.clean = house.catalog.scrub()
+    wait_until(house.catalog.now, run.generated)
     log.info("agent.forgotten", account=account, erased=done.erased, published=done.published, rewritten=done.rewritten)
     return done
 
@@ -99,6 +101,7 @@ class _Erasure:
     def __init__(self, house: House, held: Held, agent: Agent, done: Forgotten, on_part: Callable[[], None]) -> None:
         self._house, self._held, self._agent, self._done, self._on_part = house, held, agent, done, on_part
         self._account = held.lease.account
+        self.generated = 0  # from when on (epoch ms) all is visible
 
     # ── what is not published ──
 
@@ -272,7 +275,8 @@ class _Erasure:
         )
         outcome = replace(same, **changes)  # type: ignore[arg-type]
         house = self._house
-        publishing.commit(house.catalog, house.vault, self._held.lease, state, outcome, house.settings.lead_milliseconds)
+        lease, lead = self._held.lease, house.settings.lead_milliseconds
+        self.generated = publishing.commit(house.catalog, house.vault, lease, state, outcome, lead)
 
     def _key(self, kind: str) -> str:
         return f"{kind}/{self._account}/{self._house.catalog.now()}-{uuid.uuid4().hex[:12]}.parquet"

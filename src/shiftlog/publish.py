@@ -60,7 +60,7 @@ def publish(
     if not done.parts:
         return ()
     catalog = worker.house.catalog
-    _wait(catalog.now, done.generated)
+    wait_until(catalog.now, done.generated)
     with catalog.read() as conn:
         return parts.manifest(conn, account, now=done.generated + 1, after=done.after, limit=done.parts)
 
@@ -104,7 +104,8 @@ def _close(house: House, held: Held, now: int | None, on_part: Callable[[NewPart
     return Done(len(new), run.state.last_seq, generated)
 
 
-def _wait(clock: Callable[[], int], instant: int) -> None:
+def wait_until(clock: Callable[[], int], instant: int) -> None:
+    """Return when an instant (epoch ms) is past."""
     while (left := instant - clock()) >= 0:
         time.sleep((left + 1) / 1000)
 

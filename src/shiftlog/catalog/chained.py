@@ -142,9 +142,10 @@ def head(conn: sa.Connection, account: str, now: int) -> Head | None:
     return None if row is None else Head(*row)
 
 
-def erased(conn: sa.Connection, account: str) -> int:
-    """How many parts' files were deleted so that an agent is forgotten."""
-    return int(conn.scalar(sa.select(sa.func.count()).where(_P.c.account == account, _P.c.removed_reason == chain.ERASURE)) or 0)
+def erased(conn: sa.Connection, account: str, now: int) -> int:
+    """How many parts' files were deleted so that an agent is forgotten, as is visible at `now` (epoch ms)."""
+    mine = (_P.c.account == account, _P.c.removed_reason == chain.ERASURE, _P.c.gz_gone < now)
+    return int(conn.scalar(sa.select(sa.func.count()).where(*mine)) or 0)
 
 
 def sign_removals(conn: sa.Connection, vault: Vault, account: str, reason: str, now: int) -> int:
@@ -164,12 +165,12 @@ def sign_removals(conn: sa.Connection, vault: Vault, account: str, reason: str, 
     return len(rows)
 
 
-def erase(conn: sa.Connection, vault: Vault, account: str, parts: Collection[int], now: int) -> None:
+def erase(conn: sa.Connection, vault: Vault, account: str, parts: Collection[int], at: int) -> None:
     """Mark the files of parts as gone, so that an agent is forgotten; also of those whose time was over, and that others may have."""
     if parts:
         mine = (_P.c.account == account, _P.c.seq.in_(parts))
-        conn.execute(sa.update(_P).where(*mine).values(gz_gone=now, twin_gone=now, removed_signature=None))
-        sign_removals(conn, vault, account, chain.ERASURE, now)
+        conn.execute(sa.update(_P).where(*mine).values(gz_gone=at, twin_gone=at, removed_signature=None))
+        sign_removals(conn, vault, account, chain.ERASURE, at)
 
 
 def unsigned(conn: sa.Connection) -> list[str]:

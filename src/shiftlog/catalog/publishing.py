@@ -148,10 +148,11 @@ def commit(catalog: Catalog, vault: Vault, lease: Lease, base: State, outcome: O
         if catalog.now(conn) - outcome.written > OBJECT_AGE:
             raise Later("the run took more than an hour from its first object to its commit; it has to be repeated")
         _insert_parts(conn, vault, lease.account, base, outcome.parts, catalog.now(conn))
-        chained.erase(conn, vault, lease.account, outcome.erased, catalog.now(conn))
         _mark_published(conn, lease.account, outcome.published_ids)
         _insert_run(conn, lease.account, outcome, catalog.now(conn))
         generated = max(catalog.now(conn) + lead_ms, base.last_generated + 1) if outcome.parts else base.last_generated
+        # What is erased is shown as such when what stands in its place is shown, and not before.
+        chained.erase(conn, vault, lease.account, outcome.erased, generated if outcome.parts else catalog.now(conn))
         _advance(conn, lease, base, outcome, generated)
         return generated
 

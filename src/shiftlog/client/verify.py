@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from shiftlog import lake
+from shiftlog import chain, lake
 from shiftlog.client import chained, convert
 from shiftlog.client.answers import Manifest, ManifestPart
 from shiftlog.client.checkpoint import KEPT, look, tells_its_reach
@@ -167,13 +167,15 @@ def against(snapshot: Snapshot, manifest: Manifest) -> Comparison:
     """A lake against the manifest: every part up to the checkpoint is there, with the same bytes, checksum and counts."""
     found = Comparison()
     files = {kept.name: kept for kept in snapshot.files}
-    deleted = newer = 0
+    deleted = erased = newer = 0
     for part in manifest.parts:
         kept = files.get(part.name)
         if kept is not None:
             found.wrong += _differing(kept, part)
         elif part.generated >= (snapshot.cursor or 0):
             newer += 1
+        elif part.removed is not None and part.removed.reason == chain.ERASURE:
+            erased += 1
         elif part.deleted is not None:
             deleted += 1
         elif part.generated >= (snapshot.since or 0):
@@ -182,6 +184,8 @@ def against(snapshot: Snapshot, manifest: Manifest) -> Comparison:
     found.wrong += [Wrong(name, f"{name} is in the lake, and the server has never published it") for name in sorted(unknown)]
     if newer:
         found.remarks.append(f"{newer} files have been published since the last pull")
+    if erased:
+        found.remarks.append(f"{erased} files were deleted to forget an agent")
     if deleted:
         found.remarks.append(f"{deleted} files were deleted on the server before this lake could have them")
     return found

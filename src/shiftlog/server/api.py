@@ -18,6 +18,7 @@ from shiftlog.catalog import accounts, chained, parts, publishing
 from shiftlog.catalog.chained import Head, SigningKey
 from shiftlog.catalog.parts import Part
 from shiftlog.catalog.publishing import State
+from shiftlog.chain import ERASURE
 from shiftlog.errors import Invalid
 from shiftlog.hours import HOUR
 from shiftlog.house import House
@@ -78,6 +79,7 @@ def _parse(house: House, account: str, body: bytes, form: str, encoding: str) ->
 class Page(NamedTuple):
     """A page of the manifest; `scopes` of the whole account, on the last page only; the rest as of now."""
 
+    now: int
     parts: Sequence[Part]
     more: bool
     watermark: int | None
@@ -108,7 +110,7 @@ async def manifest(request: Request, account: Reading, after: After = 0, limit: 
     described = shapes.Manifest(
         accountId=account,
         watermark=page.watermark,
-        parts=[_described(part) for part in page.parts],
+        parts=[_described(part, page.now) for part in page.parts],
         emptyHours=_gaps(page.scopes, page.watermark),
         erased=page.erased,
         head=None if page.head is None else shapes.Head(page.head.sequence, page.head.link, page.head.key, page.head.signature),
@@ -124,8 +126,8 @@ def _page(house: House, account: str, after: int, limit: int) -> Page:
         found = parts.manifest(conn, account, now=now, after=after, limit=limit + 1)
         more = len(found) > limit
         scopes = () if more else _scopes(conn, account, watermark)
-        erased, head = chained.erased(conn, account), chained.head(conn, account, now)
-        return Page(found[:limit], more, watermark, scopes, erased, head, chained.keys(conn, account))
+        erased, head = chained.erased(conn, account, now), chained.head(conn, account, now)
+        return Page(now, found[:limit], more, watermark, scopes, erased, head, chained.keys(conn, account))
 
 
 def _scopes(conn: sa.Connection, account: str, watermark: int | None) -> Iterable[int]:
@@ -146,7 +148,9 @@ def visible_watermark(conn: sa.Connection, account: str, state: State, now: int)
     return min([state.watermark, *(part.scope_start for part in hidden if part.revision == 0)])
 
 
-def _described(part: Part) -> shapes.ManifestPart:
+def _described(part: Part, now: int) -> shapes.ManifestPart:
+    # A part that was erased is there for all who look, until what stands in its place is.
+    gone = part.gz_gone is not None and (part.removed_reason != ERASURE or part.gz_gone < now)
     return shapes.ManifestPart(
         sequence=part.seq,
         name=str(part.name),
@@ -163,10 +167,10 @@ def _described(part: Part) -> shapes.ManifestPart:
         events=part.events,
         minTimestamp=part.min_timestamp,
         maxTimestamp=part.max_timestamp,
-        deleted=part.gz_gone,
+        deleted=part.gz_gone if gone else None,
         parquetSha256=part.twin_sha256,
         link=part.link,
-        removed=_removed(part),
+        removed=_removed(part) if gone else None,
     )
 
 
