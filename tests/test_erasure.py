@@ -25,6 +25,7 @@ from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
 from shiftlog import archive, pending
 from shiftlog.catalog import Catalog, accounts, forgetting, schedules, tables
 from shiftlog.catalog.keys import NewKey
+from shiftlog.client.answers import Manifest
 from shiftlog.client.verify import verify
 from shiftlog.erasure import Forgotten, forget
 from shiftlog.errors import Gone
@@ -432,6 +433,25 @@ def test_a_lake_that_looks_too_early_stays_whole(filled: House, keys: NewKey, tm
     with shiftlog_client(at(filled, filled.catalog.now() + 31_000), keys) as client:
         later = pulled(client, directory)
         assert (later.new > 2, later.erased > 2) == (True, True)
+    assert traces(directory) == []
+
+
+def test_a_lake_that_looks_just_then_stays_whole(filled: House, keys: NewKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Between its list and its manifest an agent is forgotten: the old files go with the next pull, which brings the others."""
+    directory, actions = tmp_path / "lake", [lambda: run(filled)]
+    with shiftlog_client(filled, keys) as client:
+        pulled(client, directory)
+        before, manifest = everything(directory), client.manifest
+
+        def meanwhile(after: int = 0) -> Manifest:
+            while actions:
+                actions.pop()()
+            return manifest(after)
+
+        monkeypatch.setattr(client, "manifest", meanwhile)
+        assert (pulled(client, directory).erased, everything(directory).equals(before)) == (0, True)
+        assert pulled(client, directory).erased > 2
+        assert verify(directory, client, now=T0).wrong == []
     assert traces(directory) == []
 
 

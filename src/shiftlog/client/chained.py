@@ -37,10 +37,13 @@ class Shown:
     def names(self) -> set[str]:
         return {part.name for part in self.parts.values()}
 
-    @property
-    def erased(self) -> list[str]:
-        """The parts whose files were deleted so that an agent is forgotten."""
-        return [part.name for part in self.parts.values() if part.removed is not None and part.removed.reason == chain.ERASURE]
+    def erased(self, before: int) -> list[str]:
+        """The parts whose files were deleted before an instant (epoch ms) so that an agent is forgotten."""
+        return [
+            part.name
+            for part in self.parts.values()
+            if part.removed is not None and part.removed.reason == chain.ERASURE and (part.deleted or 0) < before
+        ]
 
 
 def read(directory: Path, snapshot: Snapshot) -> Shown:

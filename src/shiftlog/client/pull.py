@@ -120,7 +120,8 @@ class _Pull:
         self._take({**broken, **new}, set(broken))
         self._give_up(found)
         if not self._summary.failed:
-            self._summary.erased = self._lake.drop(self._shown.erased)
+            # What stands in the place of those that went later is not among what was listed.
+            self._summary.erased = self._lake.drop(self._shown.erased(found.cursor))
             self._advance(found, manifest)
             self._lake.clear()
         self._summary.cursor, self._summary.watermark = self._lake.snapshot.cursor, self._lake.snapshot.watermark
