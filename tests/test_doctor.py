@@ -10,10 +10,12 @@ import pytest
 from readers import all_parts, land, publish_at
 from scenes import HOUR, T0, login, logout, sent
 from shiftlog import doctor
-from shiftlog.catalog import deployment
+from shiftlog.catalog import deployment, forgetting
 from shiftlog.doctor import Finding, Verdict
+from shiftlog.erasure import forget
 from shiftlog.errors import Later
 from shiftlog.house import House
+from shiftlog.lease import Worker
 
 
 @pytest.fixture
@@ -49,6 +51,17 @@ def test_a_publisher_that_does_not_keep_up_is_named(published: House):
     assert (finding.check, finding.verdict) == ("account A", Verdict.FAILED)
     assert "published up to 2026-" in finding.found
     assert "shiftlog serve" in finding.advice
+
+
+def test_an_agent_who_is_half_forgotten_is_named(published: House):
+    """As after a command that was stopped."""
+    with published.catalog.write() as conn:
+        forgetting.begin(conn, published.vault, "A", 1, removed=False, now=T0)
+    [finding] = [finding for finding in doctor.examine(published) if finding.check == "forgotten"]
+    assert (finding.verdict, "an agent of A" in finding.found, "forget again" in finding.advice) == (Verdict.FAILED, True, True)
+    with Worker(published) as worker:
+        forget(worker, "A", 1)
+    assert [finding.verdict for finding in doctor.examine(published) if finding.check == "forgotten"] == [Verdict.OK]
 
 
 def test_lost_bytes_are_named(published: House):

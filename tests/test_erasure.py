@@ -480,7 +480,12 @@ def stop_everywhere(filled: House, tmp_path: Path, *, remove: bool, every: int) 
             house.close()
             house = House.open(copy, settings=filled.settings)
             assert numbers(house).equals(others), (steps, after)
+            with house.catalog.read() as conn:
+                half = forgetting.unfinished(conn)
+            assert half == ["A"] or traces(copy) == [] or (steps, after) == (0, False), (steps, after)
             assert run(house, remove=remove).clean
+            with house.catalog.read() as conn:
+                assert forgetting.unfinished(conn) == []
             assert traces(copy) == [], (steps, after)
             assert numbers(house).equals(others), (steps, after)
             assert prove(house, "A").wrong == [], (steps, after)

@@ -19,7 +19,7 @@ from importlib.metadata import version
 import sqlalchemy as sa
 
 from shiftlog import hours
-from shiftlog.catalog import accounts, migrate, parts, publishing
+from shiftlog.catalog import accounts, forgetting, migrate, parts, publishing
 from shiftlog.catalog.connection import SAFE_WAL
 from shiftlog.errors import ShiftlogError
 from shiftlog.hours import HOUR, MINUTE, SECOND, iso
@@ -220,6 +220,18 @@ def _bytes(house: House) -> Iterator[Finding]:
     yield _judged("objects", shown, (bool(lost), Verdict.FAILED, "the store has lost what the catalog names: restore it from a backup"))
 
 
+def _forgotten(house: House) -> Iterator[Finding]:
+    """Whether every agent who was to be forgotten is."""
+    with house.catalog.read() as conn:
+        left = forgetting.unfinished(conn)
+    shown = (
+        "nobody is half forgotten"
+        if not left
+        else f"an agent of {', '.join(left)} was to be forgotten, and what was done for it was stopped"
+    )
+    yield _judged("forgotten", shown, (bool(left), Verdict.FAILED, "run shiftlog forget again for that agent"))
+
+
 def _there(house: House, key: str) -> bool:
     try:
         next(iter(house.store.chunks(key, 0, 1)), b"")
@@ -244,4 +256,5 @@ _CHECKS: tuple[Callable[[House], Iterator[Finding]], ...] = (
     _landing,
     _lag,
     _bytes,
+    _forgotten,
 )

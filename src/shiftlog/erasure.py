@@ -88,8 +88,10 @@ def forget(worker: Worker, account: str, agent: int, *, remove: bool = False, on
         done.rows = forgetting.erase(conn, account, who)
         how = "all there was is removed" if who.removed else f"is {who.pseudonym} from now on"
         trail.by_hand(conn, house.catalog.now(conn), account, "forget", f"an agent: {how}")
-        forgetting.finish(conn, house.vault, account, agent, house.catalog.now(conn))
     done.clean = house.catalog.scrub()
+    if done.clean:
+        with house.catalog.write() as conn:
+            forgetting.finish(conn, house.vault, account, agent, house.catalog.now(conn))
     wait_until(house.catalog.now, run.generated)
     log.info("agent.forgotten", account=account, erased=done.erased, published=done.published, rewritten=done.rewritten)
     return done

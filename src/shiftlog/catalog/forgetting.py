@@ -71,6 +71,11 @@ def finish(conn: sa.Connection, vault: Vault, account: str, agent: int, now: int
     changed(conn, account)
 
 
+def unfinished(conn: sa.Connection) -> list[str]:
+    """Accounts of which an agent is being forgotten, or was, until something stopped it."""
+    return sorted(conn.scalars(sa.select(_F.c.account).where(_F.c.done.is_(None)).distinct()))
+
+
 def erase(conn: sa.Connection, account: str, agent: Agent) -> int:
     """Erase the agent from names, and the removed from schedules and session ids too; how many rows that were."""
     n, s, i = tables.names, tables.schedules, tables.session_ids

@@ -10,7 +10,7 @@ from scenes import HOUR, T0
 from shiftlog.catalog.parts import Part
 from shiftlog.server.pages.files import Completeness, completeness
 
-PART = Part(1, T0, T0 + HOUR, 0, 0, T0 + 2 * HOUR, "1.0.0.4", "k", 1, "s", "t", 1, "s", 1, 0, 1, T0, T0, None, None)
+PART = Part(1, T0, T0 + HOUR, 0, 0, T0 + 2 * HOUR, "1.0.0.4", "k", 1, "s", "t", 1, "s", 1, 0, 1, T0, T0, None, None, "", None, None, None)
 
 
 @pytest.mark.parametrize(
