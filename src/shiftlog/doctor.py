@@ -255,6 +255,6 @@ _CHECKS: tuple[Callable[[House], Iterator[Finding]], ...] = (
     _space,
     _landing,
     _lag,
-    _bytes,
     _forgotten,
+    _bytes,
 )
