@@ -95,7 +95,7 @@ def _of_chain(said: _Said) -> Iterator[str]:
             yield f"{part.name}, part {part.seq} of {said.account}, does not follow in the chain: its row was changed or put in"
         if part.gz_gone is not None:
             yield from _of_removal(said.account, keys, part, part.gz_gone)
-        sequence, previous = part.seq, part.link
+        sequence, previous = part.seq, part.link or ""
     for head in said.heads:
         yield from _checked(
             keys, head.key, chain.head(said.account, head.sequence, head.link), head.signature, f"part {head.sequence} of {said.account}"
@@ -108,7 +108,7 @@ def _of_chain(said: _Said) -> Iterator[str]:
 
 def _of_removal(account: str, keys: dict[str, str], part: Part, gone: int) -> Iterator[str]:
     what = f"the deletion of {part.name}"
-    if part.removed_reason is None or part.removed_by is None or part.removed_signature is None:
+    if part.link is None or part.removed_reason is None or part.removed_by is None or part.removed_signature is None:
         yield f"{what} is not signed"
         return
     statement = chain.removal(account, part.seq, part.link, part.removed_reason, gone)

@@ -42,6 +42,8 @@ def sweep(house: House) -> Swept:
                 chained.sign_removals(conn, house.vault, account.account, chain.RETENTION, now)
             files += expired
             twins += sweeping.expire_parts(conn, "twin", account.account, now - house.settings.history_days * DAY, now)
+        for name in chained.unsigned(conn):
+            chained.complete(conn, house.vault, name, now)
         landed = batches.forget(conn, now - house.settings.safety)
         sweeping.forget_session_ids(conn, now - house.settings.history_days * DAY)
         trail.expire(conn, now)

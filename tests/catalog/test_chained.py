@@ -106,6 +106,22 @@ class ChainedContract(CatalogContract):
         assert [part.removed_reason for part in whole(catalog)] == ["retention", None, None]
         catalog.close()
 
+    def test_what_an_older_server_has_published_is_linked_by_the_next(self, catalog: Catalog, account: str):
+        """While servers are upgraded one by one."""
+        publish(catalog, new_part(0))
+        publish(catalog, new_part(HOUR))
+        publish(catalog, new_part(2 * HOUR))
+        with catalog.write() as conn:
+            t = tables.parts
+            conn.execute(sa.update(t).where(t.c.seq > 1).values(link=None, signature=None, signed_by=None))
+        publish(catalog, new_part(3 * HOUR))
+        assert check(catalog) == 4
+        with catalog.write() as conn:
+            conn.execute(sa.update(t).where(t.c.seq > 2).values(link=None, signature=None, signed_by=None))
+            [left] = chained.unsigned(conn)
+            chained.complete(conn, VAULT, left, NOW)
+        assert check(catalog) == 4
+
     def test_removals_are_signed_once(self, catalog: Catalog, account: str):
         """With their reason and when it was."""
         publish(catalog, new_part(0), new_part(HOUR))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import sqlalchemy as sa
 
 from shiftlog import chain
 from shiftlog.catalog import accounts, tables
-from shiftlog.catalog.parts import NewPart
+from shiftlog.catalog.parts import NewPart, Part
 from shiftlog.catalog.vault import Vault
 
 _P, _K, _A = tables.parts, tables.signing_keys, tables.accounts
@@ -114,7 +114,7 @@ def facts(part: NewPart, seq: int) -> chain.Facts:
 
 def links(conn: sa.Connection, account: str, after: int, new: Iterable[NewPart]) -> list[str]:
     """The links of parts that come after a sequence number."""
-    previous = conn.scalar(sa.select(_P.c.link).where(_P.c.account == account, _P.c.seq == after)) or chain.START
+    previous = chain.START if after == 0 else _link(conn, account, after) or _link_up_to(conn, account, after)
     found = []
     for seq, part in enumerate(new, after + 1):
         previous = chain.link(account, previous, facts(part, seq))
@@ -122,11 +122,29 @@ def links(conn: sa.Connection, account: str, after: int, new: Iterable[NewPart])
     return found
 
 
+def _link(conn: sa.Connection, account: str, seq: int) -> str | None:
+    found = conn.scalar(sa.select(_P.c.link).where(_P.c.account == account, _P.c.seq == seq))
+    return None if found is None else str(found)
+
+
+def _link_up_to(conn: sa.Connection, account: str, seq: int) -> str:
+    """Link what a server of the version before the chain has published beside those of this one; the link of the last."""
+    mine = (_P.c.account == account, _P.c.link.is_(None), _P.c.seq <= seq)
+    columns = [_P.c[name.name] for name in fields(Part)]
+    missing = [Part(*row) for row in conn.execute(sa.select(*columns).where(*mine).order_by(_P.c.seq))]
+    before = missing[0].seq - 1 if missing else seq
+    previous = chain.START if before == 0 else str(_link(conn, account, before))
+    for part in missing:
+        previous = chain.link(account, previous, facts(part, part.seq))
+        conn.execute(sa.update(_P).where(_P.c.account == account, _P.c.seq == part.seq).values(link=previous))
+    return previous
+
+
 def sign_head(conn: sa.Connection, signer: Signer, seq: int) -> None:
     """Sign that the chain reaches to a part."""
     mine = (_P.c.account == signer.account, _P.c.seq == seq)
-    link = conn.scalar(sa.select(_P.c.link).where(*mine))
-    signature = signer.sign(chain.head(signer.account, seq, str(link)))
+    link = _link(conn, signer.account, seq) or _link_up_to(conn, signer.account, seq)
+    signature = signer.sign(chain.head(signer.account, seq, link))
     conn.execute(sa.update(_P).where(*mine).values(signed_by=signer.key, signature=signature))
 
 
@@ -150,7 +168,7 @@ def erased(conn: sa.Connection, account: str, now: int) -> int:
 
 def sign_removals(conn: sa.Connection, vault: Vault, account: str, reason: str, now: int) -> int:
     """Sign why the files are gone of those parts of which nothing is signed yet; how many there were."""
-    mine = (_P.c.account == account, _P.c.gz_gone.is_not(None), _P.c.removed_signature.is_(None))
+    mine = (_P.c.account == account, _P.c.gz_gone.is_not(None), _P.c.removed_signature.is_(None), _P.c.link.is_not(None))
     rows = conn.execute(sa.select(_P.c.seq, _P.c.link, _P.c.gz_gone).where(*mine)).all()
     if not rows:
         return 0
@@ -174,7 +192,7 @@ def erase(conn: sa.Connection, vault: Vault, account: str, parts: Collection[int
 
 
 def unsigned(conn: sa.Connection) -> list[str]:
-    """Accounts whose last part is under no signed head: as the versions before the chain have left them."""
+    """Accounts whose last part is under no signed head: as the version before the chain leaves them, also beside servers of this one."""
     mine = sa.and_(_P.c.account == _A.c.account, _P.c.seq == _A.c.last_seq)
     return list(conn.scalars(sa.select(_A.c.account).join(_P, mine).where(_P.c.signature.is_(None))))
 

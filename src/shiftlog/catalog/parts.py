@@ -55,7 +55,7 @@ class Part(NewPart):
     generated: int
     gz_gone: int | None
     twin_gone: int | None
-    link: str
+    link: str | None
     removed_reason: str | None
     removed_by: str | None
     removed_signature: str | None

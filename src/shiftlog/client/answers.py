@@ -85,7 +85,7 @@ class ManifestPart(msgspec.Struct, frozen=True, rename="camel"):
     max_timestamp: int | None
     deleted: int | None
     parquet_sha256: str = ""
-    link: str = ""
+    link: str | None = None
     removed: Removed | None = None
 
 

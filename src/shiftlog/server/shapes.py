@@ -107,7 +107,7 @@ class ManifestPart(msgspec.Struct, frozen=True):
     maxTimestamp: Millis | None
     deleted: Millis | None
     parquetSha256: str
-    link: str
+    link: str | None
     removed: Removed | None
 
 
