@@ -13,7 +13,7 @@ from shiftlog.catalog import accounts, schedules
 from shiftlog.errors import Invalid, Later, Missing
 from shiftlog.house import House
 from shiftlog.schedules import Planned
-from shiftlog.sources import ROWS, FilesSource, HouseSource, LakeSource
+from shiftlog.sources import ROWS, FilesSource, HouseSource, LakeSource, groups
 
 pytestmark = pytest.mark.usefixtures("account")
 
@@ -26,9 +26,9 @@ def published(house: House, *starts: int) -> None:
 
 
 def read(source: HouseSource | FilesSource | LakeSource, start: int | None = None, end: int | None = None) -> pl.DataFrame:
-    groups = [rows.collect() for rows in source.groups(start, end, None)]
-    assert all(rows.schema == pl.Schema(ROWS) for rows in groups)
-    return pl.concat(groups) if groups else pl.DataFrame(schema=ROWS)
+    found = [rows.collect() for rows in groups(source, start, end, None)]
+    assert all(rows.schema == pl.Schema(ROWS) for rows in found)
+    return pl.concat(found) if found else pl.DataFrame(schema=ROWS)
 
 
 def test_a_lake_has_what_the_deployment_published(house: House, tmp_path: Path):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial, reduce
@@ -29,11 +29,14 @@ from shiftlog import lake as _lake
 from shiftlog import metrics as _metrics
 from shiftlog import quality as _quality
 from shiftlog.catalog import accounts
+from shiftlog.engine import Engine
+from shiftlog.engine.local import LOCAL
 from shiftlog.errors import Invalid, Later, ShiftlogError, TooLarge
 from shiftlog.hours import iso, parse
 from shiftlog.house import House
 from shiftlog.shares import Shares
-from shiftlog.sources import ROWS, FilesSource, HouseSource, LakeSource, Source
+from shiftlog.sources import ROWS, FilesSource, HouseSource, LakeSource, Rows, Source
+from shiftlog.sources import groups as _groups
 
 #: A time: epoch ms, ISO 8601 text (without an offset in the asked zone), or a datetime with a zone.
 Time: TypeAlias = int | str | datetime
@@ -125,8 +128,12 @@ class Archive:
     An archive may be used in a `with` statement, which closes what `open` opened.
     """
 
-    def __init__(self, source: Source, close: Callable[[], object] = lambda: None) -> None:
-        self.source, self.close = source, close
+    def __init__(self, source: Source, close: Callable[[], object] = lambda: None, engine: Engine = LOCAL) -> None:
+        self.source, self.close, self.engine = source, close, engine
+
+    def on(self, engine: Engine) -> Archive:
+        """The same, whose numbers are computed by another engine. What is closed, is closed for both."""
+        return Archive(self.source, self.close, engine)
 
     def __enter__(self) -> Archive:
         return self
@@ -160,7 +167,7 @@ class Archive:
         if last is not None:
             inside &= pl.col("timestamp") < last
         yield pl.LazyFrame(schema=ROWS)
-        for rows in self.source.groups(first, last, self.now(until)):
+        for rows in _groups(self.source, first, last, self.now(until)):
             yield rows.filter(inside)
 
     def sessions(self, *, start: Time | None = None, end: Time | None = None, tz: str | None = None, until: str = "now") -> pl.LazyFrame:
@@ -239,6 +246,9 @@ class Archive:
         first, last = self.window(start, end, tz)
         now, timeout = self.now(until), self.source.timeout
         plan = self.source.schedule(first, last) if schedule is None else schedule
+        if self.engine.distant and plan is None and most is None:
+            yield _metrics.ratios(self._measured_elsewhere(every, by, (first, last), zone, now))
+            return
         with self.shares(first, last, now, columns=_metrics.reads(by)) as shares:
             if len(shares) > 1 or most is not None:
                 first, last = _common_window(shares, every, (first, last), zone, now, timeout)
@@ -260,6 +270,24 @@ class Archive:
             )
             yield from map(_metrics.ratios, sums if by == "agent" else [_metrics.added(sums)])
 
+    def _measured_elsewhere(self, every: str, by: str, window: Window, zone: str, now: int | None) -> pl.DataFrame:
+        """`metrics.measures`, of each piece of the source where the engine has room for it: what sessions add to the sums adds up.
+
+        A schedule needs all sessions of an agent together, and is not known here.
+        """
+        timeout = self.source.timeout
+        nothing = partial(_metrics.measures, pl.DataFrame(schema=ROWS), every=every, by=by, start=window[0], end=window[1], tz=zone)
+        if window[0] is None or window[1] is None:
+            spans = self.engine.run(partial(_extent, now=now, timeout=timeout), self.source.pieces(*window, now))
+            window = _joint_window(spans, every, window, zone)
+        start, end = window
+        if start is None or end is None:
+            return nothing()
+        into = _intervals.buckets(every, start, end, zone)
+        ask = partial(_sums, into=into, by=by, now=now, timeout=timeout)
+        found = list(self.engine.run(ask, self.source.pieces(start, end, now)))
+        return _metrics.total(found, into=into, by=by) if found else nothing()
+
     def quality(
         self, *, start: Time | None = None, end: Time | None = None, tz: str | None = None, until: str = "now"
     ) -> tuple[pl.DataFrame, _quality.Summary]:
@@ -280,7 +308,7 @@ class Archive:
         an agent's name was not, the last nickname (user or login name) in its sessions."""
         first, last = self.window(start, end, tz)
         found: dict[int, tuple[int, str]] = {}
-        for rows in self.source.groups(first, last, self.now(until)):
+        for rows in _groups(self.source, first, last, self.now(until)):
             for agent, at, nickname in nicknames(rows).rows():
                 found[agent] = max((at, nickname), found.get(agent, (at, nickname)))
         return {("agent", agent): nickname for agent, (_, nickname) in found.items()} | self.source.names(last)
@@ -335,7 +363,7 @@ class Archive:
 
         The rows have these of `sources.ROWS`, `agentID` among them; others are not even read where the source can leave them out.
         """
-        groups = self.source.groups(start, end, now)
+        groups = _groups(self.source, start, end, now)
         wanted = groups if agents is None else (rows.filter(pl.col("agentID").is_in(agents)) for rows in groups)
         schema = {name: ROWS[name] for name in columns}
         with tempfile.TemporaryDirectory(prefix="shiftlog-") as scratch:
@@ -361,16 +389,29 @@ def nicknames(rows: pl.LazyFrame) -> pl.DataFrame:
 
 def _common_window(shares: Shares, every: str, window: Window, tz: str, now: int | None, timeout: int) -> Window:
     """The window that all shares are given: where it is left open, the one that `metrics` takes from all data together."""
-    start, end = window
-    if start is not None and end is not None:
+    if window[0] is not None and window[1] is not None:
         return window
-    found = [span for rows in shares if (span := _intervals.extent(rows, now=now, timeout=timeout)) is not None]
+    return _joint_window((_intervals.extent(rows, now=now, timeout=timeout) for rows in shares), every, window, tz)
+
+
+def _joint_window(spans: Iterable[tuple[int, int] | None], every: str, window: Window, tz: str) -> Window:
+    """The same, from the shortest window that holds each share."""
+    start, end = window
+    found = [span for span in spans if span is not None]
     first = min((low for low, _ in found), default=None) if start is None else start
     last = max((high for _, high in found), default=None) if end is None else end
     if first is None or last is None or last <= first:
         return window
     into = _intervals.buckets(every, first, last, tz)
     return (into.edges[0] if start is None else start), (into.edges[-1] if end is None else end)
+
+
+def _extent(piece: Rows, *, now: int | None, timeout: int) -> tuple[int, int] | None:
+    return _intervals.extent(piece().select(_intervals.reads()), now=now, timeout=timeout)
+
+
+def _sums(piece: Rows, *, into: _intervals.Buckets, by: str, now: int | None, timeout: int) -> pl.DataFrame:
+    return _metrics.part_sums(piece().select(_metrics.reads(by)), into=into, by=by, now=now, timeout=timeout)
 
 
 def _check_size(agents: int, every: str, window: Window, tz: str, most: int) -> None:

@@ -213,15 +213,22 @@ def measures(
     into = _buckets(opened, every, start, end, tz)
     if into is None:
         return _labelled(_empty(by), buckets("all", 0, 1, tz), by)
-    if by == "profile":
-        opened = opened.with_columns(pl.when(pl.col("profile_ids").is_not_null()).then(pl.col("profile_ids").rle_id()).alias("profile_set"))
-    sums = _summed(split(opened, into), ("agent_id", *_OWNER[by], "bucket"))
-    if schedule is not None:
-        plan = _owned(schedule.lazy().select(SCHEDULE.keys()).filter(END.gt(START)).collect(), opened, _OWNER[by])
-        sums = _total(pl.concat([sums, _planned(plan, opened, into)], how="diagonal"), ("agent_id", *_OWNER[by], "bucket"))
-    if by == "profile":
-        sums = _by_profile(sums, opened)
-    return _labelled(_by_key(sums, by), into, by)
+    plan = None if schedule is None else schedule.lazy().select(SCHEDULE.keys()).filter(END.gt(START)).collect()
+    return _labelled(_by_key(_by_agent(opened, into, by, plan), by), into, by)
+
+
+def part_sums(flat: Frame, *, into: Buckets, by: str = "agent", now: int | None = None, timeout: int = DAY) -> pl.DataFrame:
+    """What whole sessions add to the sums of their agents in these buckets: rows that `total` adds up, wherever they come from.
+
+    Unlike the parts of `added`, an agent's sessions may lie in several of these. There is no schedule in them.
+    """
+    return _by_agent(steps(flat, now=now, timeout=timeout, keep=_KEPT[check_by(by)]), into, by)
+
+
+def total(parts: Iterable[pl.DataFrame], *, into: Buckets, by: str = "agent") -> pl.DataFrame:
+    """The `measures` of all sessions together, from `part_sums` of them; at least one."""
+    owner = () if by == "agent" else KEYS[by]
+    return _labelled(_by_key(_total(pl.concat(parts), ("agent_id", *owner, "bucket")), by), into, by)
 
 
 def reads(by: str) -> list[str]:
@@ -268,6 +275,17 @@ def _buckets(opened: pl.DataFrame, every: str, start: int | None, end: int | Non
 
 
 # ── sums ──
+
+
+def _by_agent(opened: pl.DataFrame, into: Buckets, by: str, plan: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The sums of each agent, by group or profile where that is asked for, and bucket."""
+    if by == "profile":
+        opened = opened.with_columns(pl.when(pl.col("profile_ids").is_not_null()).then(pl.col("profile_ids").rle_id()).alias("profile_set"))
+    sums = _summed(split(opened, into), ("agent_id", *_OWNER[by], "bucket"))
+    if plan is not None:
+        planned = _planned(_owned(plan, opened, _OWNER[by]), opened, into)
+        sums = _total(pl.concat([sums, planned], how="diagonal"), ("agent_id", *_OWNER[by], "bucket"))
+    return _by_profile(sums, opened) if by == "profile" else sums
 
 
 def _summed(pieces: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:

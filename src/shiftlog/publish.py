@@ -1,8 +1,8 @@
 """Publishing: closing the hours that are due. Fold what is pending, write parts, commit once.
 
 Everything before the commit can be repeated: objects lie under keys of their own, and nobody reads them before the
-catalog names them. Everything after it is read-only. Memory is bounded: a run folds one share of the agents at a time,
-and writes one part at a time on each of the engine's threads.
+catalog names them. Everything after it is read-only. Memory is bounded: an engine folds one share of the agents at a time in
+each of its processes, and writes one part at a time on each of its threads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,17 +26,19 @@ from shiftlog.catalog.parts import NewPart, Part
 from shiftlog.catalog.publishing import Outcome, State
 from shiftlog.engine import Engine
 from shiftlog.engine.local import LOCAL
-from shiftlog.errors import Missing
+from shiftlog.errors import Later, Missing
 from shiftlog.hours import iso
 from shiftlog.house import House
 from shiftlog.lease import Held, Worker
 from shiftlog.pending import Pending, pending
-from shiftlog.spill import InMemory, Keep, Kept, in_directory
+from shiftlog.spill import InMemory, Keep, Kept, in_directory, in_store
 from shiftlog.steps import Folded, Put
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+_SHARE_EVENTS = 100_000  # fewer are not worth a share of their own, on a cluster
 
 
 def publish(
@@ -147,10 +149,10 @@ class _Run:
         """Do the run; its parts and their generated time."""
         with ExitStack() as stack:
             put = stack.enter_context(self.house.store.batch())
-            shares = self.pending.shares(self.house.settings.fold_events)
+            shares = self._shares()
             folded = self._fold(shares, stack)
             new: list[NewPart] = []
-            for part in self._write(folded, shares, put):
+            for part in self._write(folded, shares, self.house.store.put if self.engine.distant else put):
                 new.append(part)
                 on_part(part)
             outcome = self._outcome(folded, new, put)
@@ -161,12 +163,30 @@ class _Run:
         log.info("hours.published", account=self.account, until=iso(self.until), parts=len(new), sessions=sessions, events=events, ms=ms)
         return new, generated
 
+    def _shares(self) -> int:
+        """In how many shares the agents are folded: as memory needs it, and so that all of a cluster has something to do."""
+        shares = self.pending.shares(self.house.settings.fold_events)
+        return max(shares, min(self.engine.width, self.pending.rows // _SHARE_EVENTS)) if self.engine.distant else shares
+
     def _fold(self, shares: int, stack: ExitStack) -> list[Folded]:
         keep: Keep = InMemory
-        if shares > 1:
+        if self.engine.distant:
+            keep = in_store(self.house.store, stack.enter_context(self._spilled()))
+        elif shares > 1:
             keep = in_directory(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shiftlog-"))))
         fold = partial(steps.fold, store=self.house.store, pending=self.pending, until=self.until, shares=shares, keep=keep)
         return list(self._held(self.engine.run(fold, self._held(range(shares)), alone=True)))
+
+    @contextmanager
+    def _spilled(self) -> Iterator[str]:
+        """A prefix of the store for rows on their way; what lies there is deleted when the run is over."""
+        prefix, store = f"spill/{self.account}/{self.started}-{uuid.uuid4().hex[:12]}/", self.house.store
+        try:
+            yield prefix
+        finally:
+            # What an executor that was given up still puts later, is swept like all that nobody names.
+            with suppress(Later):
+                store.delete([found.key for found in store.list(prefix.rstrip("/"))])
 
     def _write(self, folded: Sequence[Folded], shares: int, put: Put) -> Iterator[NewPart]:
         scopes = sorted({piece.scope for share in folded for piece in share.due})

@@ -18,6 +18,7 @@ from shiftlog.events import AgentState
 from shiftlog.intervals import END, INTERVALS, START, reads
 from shiftlog.metrics import DEFINITIONS, KEYS, check_by
 from shiftlog.quality import Summary
+from shiftlog.sources import groups
 
 if TYPE_CHECKING:
     from shiftlog.drawing import Chart
@@ -225,5 +226,5 @@ def _check_agents(centre: Archive, agents: Sequence[int], window: Window) -> Non
 def _present(centre: Archive, agents: Sequence[int], window: Window) -> set[int]:
     first, last = centre.window(window.get("start"), window.get("end"), window.get("tz"))
     asked = pl.col("agentID").is_in(agents)
-    groups = centre.source.groups(first, last, centre.now(window.get("until", "now")))
-    return {agent for rows in groups for agent in rows.filter(asked).select(pl.col("agentID").unique()).collect().to_series()}
+    found = groups(centre.source, first, last, centre.now(window.get("until", "now")))
+    return {agent for rows in found for agent in rows.filter(asked).select(pl.col("agentID").unique()).collect().to_series()}

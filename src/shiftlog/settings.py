@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     part_events: int = Field(500_000, ge=1, description="events in a part, about; more make more parts")
     fold_events: int = Field(2_000_000, ge=1, description="events folded at a time; bounds the memory of a run")
     lease_seconds: float = Field(60, gt=0, description="after so long without a sign of life another worker takes a publisher's place")
+    spark_master: str = Field("", description="the Spark cluster of --engine spark: spark://HOST:PORT, yarn, k8s://… or local[N]")
     lead_milliseconds: int = Field(2_000, ge=0, description="how far ahead of the clock a part's generated time is set")
     # keeping
     retention_days: int = Field(30, ge=1, description="files leave the API so long after they were generated (new accounts)")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import polars as pl
 
@@ -26,6 +26,7 @@ from shiftlog.metrics import SCHEDULE
 from shiftlog.names import SUFFIXES, PartName
 from shiftlog.pending import Live
 from shiftlog.quality import GRACE
+from shiftlog.store import Store, scan
 
 #: Sessions as sources give them: the flat frame, what only shiftlog's own files keep, and whether the session is open.
 ROWS: dict[str, pl.DataType] = {
@@ -42,6 +43,10 @@ _KEPT_EVENTS = 500_000  # events of files that are kept in memory
 
 _IDENTITY = ["scope", "agentSessionId"]
 _SCOPE = pl.col("part").str.extract(r"^Agent\.(\d+)\.").cast(pl.Int64).alias("scope")
+
+
+#: Whole sessions, not read yet: a flat frame of `ROWS`.
+Rows: TypeAlias = Callable[[], pl.LazyFrame]
 
 
 class Source(Protocol):
@@ -73,14 +78,22 @@ class Source(Protocol):
     def now(self) -> int | None:
         """The clock by which open sessions are counted (epoch ms); None where there are none."""
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
-        """All sessions that may meet the window, among them those that are not published at `now`; without it, none of these."""
+    def pieces(self, start: int | None, end: int | None, now: int | None) -> Iterator[Rows]:
+        """All sessions that may meet the window, among them those that are not published at `now`; without it, none of these.
+
+        Each piece reads its sessions when it is called, and can be pickled, to be read where the same files can be reached.
+        """
 
     def names(self, at: int | None) -> dict[tuple[str, int], str]:
         """What (kind, id) were called at an instant (epoch ms, None is now), as far as that was imported."""
 
     def schedule(self, start: int | None, end: int | None) -> pl.DataFrame | None:
         """What is planned in the window (columns `metrics.SCHEDULE`); None where nothing is."""
+
+
+def groups(source: Source, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
+    """What the source's pieces hold, one after the other."""
+    return (piece() for piece in source.pieces(start, end, now))
 
 
 # ── a deployment ──
@@ -106,7 +119,7 @@ class HouseSource:
     def now(self) -> int:
         return self._house.catalog.now()
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
+    def pieces(self, start: int | None, end: int | None, now: int | None) -> Iterator[Rows]:
         beside = None if now is None else self._live(self.account, now)
         with self._house.catalog.read() as conn:
             found = parts.overlapping(conn, self.account, 0 if start is None else start, 2**62 if end is None else end)
@@ -114,12 +127,10 @@ class HouseSource:
         elsewhere = [] if beside is None else sorted({*beside.replaced, *beside.sessions["agentSessionId"]})
         there = [part for part in found if part.twin_gone is None]
         for some in _by_scope(there):
-            rows = _standing(self._house.twins(part.twin_key for part in some).with_columns(_SCOPE), any(part.revision for part in some))
-            if beside is not None:
-                rows = rows.filter(~pl.col("agentSessionId").is_in(elsewhere))
-            yield _shaped(rows)
+            revised = any(part.revision for part in some)
+            yield partial(_of_twins, self._house.store, [part.twin_key for part in some], revised, elsewhere)
         if beside is not None and beside.sessions.height:
-            yield _shaped(beside.sessions.lazy())
+            yield partial(_of_frame, beside.sessions)
 
     def size(self, start: int | None, end: int | None, *, live: bool) -> int:
         """How many events `groups` has to read, about."""
@@ -137,6 +148,16 @@ class HouseSource:
         with self._house.catalog.read() as conn:
             rows = schedules.planned(conn, self.account, start, end)
         return pl.DataFrame(rows, schema=SCHEDULE, orient="row") if rows else None
+
+
+def _of_twins(store: Store, keys: Sequence[str], revised: bool, elsewhere: Sequence[str]) -> pl.LazyFrame:
+    """The sessions of twins as they stand, without those of these ids."""
+    rows = _standing(scan(store, keys).with_columns(_SCOPE), revised)
+    return _shaped(rows.filter(~pl.col("agentSessionId").is_in(elsewhere)) if elsewhere else rows)
+
+
+def _of_frame(rows: pl.DataFrame) -> pl.LazyFrame:
+    return _shaped(rows.lazy())
 
 
 def _by_scope(found: Sequence[Part]) -> Iterator[list[Part]]:
@@ -199,19 +220,23 @@ class LakeSource:
     def now(self) -> None:
         return None
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
+    def pieces(self, start: int | None, end: int | None, now: int | None) -> Iterator[Rows]:
         there = [file for file in lake.read(self.directory).files if _meets(file, start, end)]
-        try:
-            for some in _in_groups([file] for file in sorted(there, key=lambda file: file.part)):
-                yield _shaped(lake.scan(self.directory, some).collect().lazy())
-        except FileNotFoundError:
-            raise Later(f"a pull has changed the lake {self.directory} meanwhile; ask again") from None
+        for some in _in_groups([file] for file in sorted(there, key=lambda file: file.part)):
+            yield partial(_of_lake, self.directory.absolute(), some)
 
     def names(self, at: int | None) -> dict[tuple[str, int], str]:
         return {}
 
     def schedule(self, start: int | None, end: int | None) -> None:
         return None
+
+
+def _of_lake(directory: Path, files: Sequence[Kept]) -> pl.LazyFrame:
+    try:
+        return _shaped(lake.scan(directory, files).collect().lazy())
+    except FileNotFoundError:
+        raise Later(f"a pull has changed the lake {directory} meanwhile; ask again") from None
 
 
 def _meets(file: Kept, start: int | None, end: int | None) -> bool:
@@ -240,14 +265,22 @@ class FilesSource:
         self.timeout, self.grace = DAY, GRACE
         self.label = files[0].name if len(files) == 1 else f"{len(files)} files"
 
+    def __reduce__(self) -> tuple[type[FilesSource], tuple[Sequence[Path], str]]:
+        """The files are named, and read again where they are needed."""
+        return FilesSource, ([file.absolute() for file in self._files], self.account)
+
     def now(self) -> None:
         return None
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
+    def pieces(self, start: int | None, end: int | None, now: int | None) -> Iterator[Rows]:
         named = sorted(((_part_name(file), file) for file in self._files), key=lambda pair: (pair[0] is None, pair[0], pair[1]))
         for _, scope in groupby(named, key=lambda pair: None if pair[0] is None else pair[0].start):
-            rows = pl.concat([self._rows(name, file) for name, file in scope], how="vertical")
-            yield _shaped(_standing(rows.lazy(), revised=True))
+            yield partial(self._scope, list(scope))
+
+    def _scope(self, files: Sequence[tuple[PartName | None, Path]]) -> pl.LazyFrame:
+        """The sessions of the files of one scope."""
+        rows = pl.concat([self._rows(name, file) for name, file in files], how="vertical")
+        return _shaped(_standing(rows.lazy(), revised=True))
 
     def names(self, at: int | None) -> dict[tuple[str, int], str]:
         return {}

@@ -1,7 +1,9 @@
-"""Rows on their way from one step of a run to the next: in memory, or in files of a directory where they need not fit in memory."""
+"""Rows on their way from one step of a run to the next: in memory; in files of a directory, where they need not fit in memory; or in the
+store, where the next step may run on another machine."""
 
 from __future__ import annotations
 
+import io
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import polars as pl
+
+from shiftlog.store import Store, scan
 
 _ROW_GROUP = 50_000  # rows of a file that are read or passed over together
 
@@ -53,6 +57,29 @@ def _to_file(directory: Path, rows: pl.DataFrame) -> InFile:
     path = directory / f"{uuid.uuid4().hex}.parquet"
     rows.write_parquet(path, compression="lz4", row_group_size=_ROW_GROUP)
     return InFile(path)
+
+
+@dataclass(frozen=True, slots=True)
+class InStore:
+    """Rows in an object of a store."""
+
+    store: Store
+    key: str
+
+    def scan(self) -> pl.LazyFrame:
+        return scan(self.store, [self.key])
+
+
+def in_store(store: Store, prefix: str) -> Keep:
+    """Keeps rows in objects under a prefix, which whoever asks for this deletes afterwards."""
+    return partial(_to_store, store, prefix)
+
+
+def _to_store(store: Store, prefix: str, rows: pl.DataFrame) -> InStore:
+    key, buffer = f"{prefix}{uuid.uuid4().hex}.parquet", io.BytesIO()
+    rows.write_parquet(buffer, compression="lz4", row_group_size=_ROW_GROUP)
+    store.put(key, buffer.getvalue())
+    return InStore(store, key)
 
 
 @dataclass(frozen=True, slots=True)

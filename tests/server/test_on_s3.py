@@ -31,7 +31,7 @@ from shiftlog.retention import sweep
 from shiftlog.server.app import create_app
 from shiftlog.settings import Settings
 from shiftlog.simulate import simulate
-from shiftlog.sources import HouseSource
+from shiftlog.sources import HouseSource, groups
 from shiftlog.store import bucket
 from shiftlog.store.bucket import Patience
 from weather import before
@@ -78,13 +78,13 @@ def a_life(house: House) -> dict[str, object]:
         taken = {str(file.name): client.download(file, house.directory).read_bytes() for file in listed}
         manifest = [(part.name, part.sha256, part.bytes, part.sessions, part.events) for part in client.manifest().parts]
         opened = client.open_sessions().height
-    groups = [group.collect() for group in HouseSource(house, "A").groups(None, None, None)]
+    found = [group.collect() for group in groups(HouseSource(house, "A"), None, None, None)]
     return {
         "names": [str(file.name) for file in listed],
         "files": taken,
         "manifest": manifest,
         "open": opened,
-        "rows": pl.concat(groups).drop("receivedAt").sort("agentID", "timestamp", "eventId").rows(),
+        "rows": pl.concat(found).drop("receivedAt").sort("agentID", "timestamp", "eventId").rows(),
         "left": sorted(found.size for found in house.store.list("parts") if found.key.endswith(".gz")),
         "swept": sweep(at(house, house.catalog.now() + 31 * DAY)),
         "kept": sum(found.key.endswith(".gz") for found in house.store.list()),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from shiftlog.cli import people, render
+from shiftlog.cli import engines, people, render
+from shiftlog.cli.engines import EngineName, EngineOption, MasterOption
 from shiftlog.cli.place import deployed
 from shiftlog.cli.render import AnswerFormat
 from shiftlog.errors import Invalid
@@ -87,6 +88,8 @@ def report(
     columns: Columns = None,
     format_: FormatOption = AnswerFormat.TABLE,
     output: Out = None,
+    engine: EngineOption = EngineName.LOCAL,
+    spark_master: MasterOption = None,
 ) -> None:
     """Availability and efficiency: how long agents were logged in, online and chatting, and the ratios of it.
 
@@ -99,7 +102,8 @@ def report(
     """
     from shiftlog import reports
 
-    with _archive(files, data, lake, account) as centre:
+    with engines.engine(engine, spark_master) as computing, _archive(files, data, lake, account) as opened:
+        centre = opened.on(computing)
         window: Window = {"start": from_, "end": to, "tz": tz, "until": until}
         chosen = _split(columns)
         if format_ is AnswerFormat.TABLE and chosen is None:

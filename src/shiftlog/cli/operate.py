@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shiftlog import hours
-from shiftlog.cli import logs, render, secrets
+from shiftlog.cli import engines, logs, render, secrets
+from shiftlog.cli.engines import EngineName, EngineOption, MasterOption
 from shiftlog.cli.place import Data, deployed, opened
 from shiftlog.cli.render import Format
 from shiftlog.errors import Invalid, Missing
@@ -306,6 +307,8 @@ def publish(
         bool, typer.Option("--watch", help="Go on, hour by hour, as shiftlog serve does; several may share the work.")
     ] = False,
     format_: FormatOption = Format.TABLE,
+    engine: EngineOption = EngineName.LOCAL,
+    spark_master: MasterOption = None,
 ) -> None:
     """Close every hour that is due, and print a row for each part, once all are visible.
 
@@ -317,6 +320,8 @@ def publish(
     if watch:
         if account is not None or now is not None:
             raise Invalid("--watch publishes all accounts by the clock: leave out --account and --now")
+        if engine is not EngineName.LOCAL:
+            raise Invalid("--watch publishes on this machine; --engine spark is for a run over hours that are many or large")
         return _watch(data)
     from shiftlog.catalog import accounts
     from shiftlog.lease import Worker
@@ -324,12 +329,12 @@ def publish(
 
     instant = None if now is None else hours.parse(now)
     found: list[dict[str, Any]] = []
-    with opened(data) as house, Worker(house) as worker, render.progress("parts") as bar:
+    with opened(data) as house, Worker(house) as worker, engines.engine(engine, spark_master) as computing, render.progress("parts") as bar:
         with house.catalog.read() as conn:
             wanted = [account] if account else [known.account for known in accounts.every(conn)]
         task = bar.add_task("parts written", total=None)
         for name in wanted:
-            parts = run(worker, name, now=instant, on_part=lambda _: bar.advance(task))
+            parts = run(worker, name, now=instant, on_part=lambda _: bar.advance(task), engine=computing)
             if parts:
                 _record(house, name, "publish", f"{len(parts)} parts")
             found += [_row(part, name, "UTC") for part in parts]

@@ -1,4 +1,4 @@
-"""Engines: how a function is run over partitions. `local` uses this machine's threads."""
+"""Engines: how a function is run over partitions. `local` uses this machine's threads, `spark` a cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ R = TypeVar("R")
 
 
 class Engine(Protocol):
-    """What runs a function over partitions."""
+    """What runs a function over partitions.
+
+    `width`: how many partitions are worked on at once, about. `distant`: the function runs elsewhere, in processes that have shiftlog and
+    reach the store, and nothing else of this machine; function, partitions and results travel pickled.
+    """
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def distant(self) -> bool: ...
 
     def run(self, function: Callable[[T], R], partitions: Iterable[T], *, alone: bool = False) -> Iterator[R]:
         """The function's results, in the partitions' order; the first error ends the run, and is raised here.

@@ -19,6 +19,11 @@ class Local:
     """Runs functions on threads of this process. At most `workers` partitions are taken at a time, so memory holds no more of them."""
 
     workers: int = WORKERS
+    distant = False
+
+    @property
+    def width(self) -> int:
+        return self.workers
 
     def run(self, function: Callable[[T], R], partitions: Iterable[T], *, alone: bool = False) -> Iterator[R]:
         workers = 1 if alone else self.workers

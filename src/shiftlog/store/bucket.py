@@ -73,12 +73,24 @@ class Bucket:
     distant = True
 
     def __init__(
-        self, label: str, hints: troubles.Hints, open: Callable[[Patience], S3Store | GCSStore | AzureStore], room: int = 0
+        self,
+        label: str,
+        hints: troubles.Hints,
+        open: Callable[[Patience], S3Store | GCSStore | AzureStore],
+        room: int = 0,
+        *,
+        again: Callable[[], Bucket] | None = None,
     ) -> None:
-        self.label, self._hints = label, hints
+        self.label, self._hints, self._again = label, hints, again
         self._shelf = Shelf(room)
         self._inner, self._quick = open(STEADY), open(QUICK)
         self._conditional = True  # until the service says that it cannot
+
+    def __reduce__(self) -> tuple[Callable[[], Bucket], tuple[()]]:
+        """In another process the store is opened anew (`again`); its keys do not travel."""
+        if self._again is None:
+            raise TypeError("this bucket cannot be opened in another process")
+        return self._again, ()
 
     def probe(self) -> None:
         """Put a small object, and delete it.

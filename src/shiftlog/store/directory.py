@@ -32,6 +32,9 @@ class Directory(Objects):
         self._synced: set[Path] = set()
         super().__init__(LocalStore(root))
 
+    def __reduce__(self) -> tuple[type[Directory], tuple[Path]]:
+        return Directory, (self._root,)
+
     def put(self, key: str, data: bytes) -> None:
         with self.batch() as put:
             put(key, data)

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from shiftlog.store.troubles import Hints
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Config, S3Store
 
+_ELSEWHERE_ROOM = 64 << 20  # bytes of memory for what was read lately, in processes that fold a share or write a part
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()=+@,-]+(/[A-Za-z0-9!_.*'()=+@,-]+)*")
 
@@ -114,7 +116,7 @@ def s3(url: str, room: int = 0) -> Bucket:
         )
 
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return _bucket(f"{place} at {endpoint or f'AWS, region {region}'}", _S3, make, room)
+    return _bucket(url, f"{place} at {endpoint or f'AWS, region {region}'}", _S3, make, room)
 
 
 def gcs(url: str, room: int = 0) -> Bucket:
@@ -126,7 +128,7 @@ def gcs(url: str, room: int = 0) -> Bucket:
 
         return GCSStore(place.bucket, prefix=place.prefix, client_options=patience.client_options, retry_config=patience.retry_config)
 
-    return _bucket(f"{place} at Google", _GCS, make, room)
+    return _bucket(url, f"{place} at Google", _GCS, make, room)
 
 
 def azure(url: str, room: int = 0) -> Bucket:
@@ -138,14 +140,20 @@ def azure(url: str, room: int = 0) -> Bucket:
 
         return AzureStore(place.bucket, prefix=place.prefix, client_options=patience.client_options, retry_config=patience.retry_config)
 
-    return _bucket(f"{place} at Azure", _AZURE, make, room)
+    return _bucket(url, f"{place} at Azure", _AZURE, make, room)
 
 
-def _bucket(label: str, hints: Hints, make: Callable[[Patience], S3Store | GCSStore | AzureStore], room: int) -> Bucket:
+@cache
+def reopened(url: str) -> Bucket:
+    """The same bucket in another process, such as one of Spark's: opened once there, by the variables that it has itself."""
+    return _BUCKETS[urlsplit(url).scheme](url, _ELSEWHERE_ROOM)
+
+
+def _bucket(url: str, label: str, hints: Hints, make: Callable[[Patience], S3Store | GCSStore | AzureStore], room: int) -> Bucket:
     from obstore.exceptions import BaseError
 
     try:
-        return Bucket(label, hints, make, room)
+        return Bucket(label, hints, make, room, again=partial(reopened, url))
     except (BaseError, ValueError) as error:
         # What is wrong with the variables; the first line has no values of theirs but names of files.
         reason = str(error).splitlines()[0].partition("error: ")[2] or "its variables cannot be used"
@@ -184,11 +192,5 @@ def _shown(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//…@", url.partition("?")[0])[:200]
 
 
-_OPENERS: dict[str, Callable[[str, int], Store]] = {
-    "": _directory,
-    "file": _directory,
-    "memory": _memory,
-    "s3": s3,
-    "gs": gcs,
-    "az": azure,
-}
+_BUCKETS: dict[str, Callable[[str, int], Bucket]] = {"s3": s3, "gs": gcs, "az": azure}
+_OPENERS: dict[str, Callable[[str, int], Store]] = {"": _directory, "file": _directory, "memory": _memory, **_BUCKETS}

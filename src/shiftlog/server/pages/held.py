@@ -14,7 +14,7 @@ import polars as pl
 from shiftlog.events import INT64_MIN
 from shiftlog.house import House
 from shiftlog.live import LiveViews
-from shiftlog.sources import ROWS, HouseSource
+from shiftlog.sources import ROWS, HouseSource, Rows, groups
 
 #: The group of events that are of another group than the one that was asked for.
 ELSEWHERE = INT64_MIN
@@ -35,8 +35,8 @@ class Held:
         """The sessions that meet the window [start, end) (epoch ms), of one agent or of all, as they stand now."""
         source = HouseSource(house, account, None if lives is None else lives.at)
         at = source.now()
-        groups = source.groups(start, end, at)
-        wanted = groups if agent is None else (rows.filter(pl.col("agentID") == agent) for rows in groups)
+        found = groups(source, start, end, at)
+        wanted = found if agent is None else (rows.filter(pl.col("agentID") == agent) for rows in found)
         rows = pl.concat([pl.DataFrame(schema=ROWS), *(group.collect() for group in wanted)], rechunk=True)
         return cls(rows, at, source, agent)
 
@@ -67,9 +67,9 @@ class Held:
     def now(self) -> int:
         return self.at
 
-    def groups(self, start: int | None, end: int | None, now: int | None) -> Iterator[pl.LazyFrame]:
+    def pieces(self, start: int | None, end: int | None, now: int | None) -> Iterator[Rows]:
         """The held sessions; they stand as they stood, whatever `now` says."""
-        yield self.change(self.rows.lazy())
+        yield lambda: self.change(self.rows.lazy())
 
     def names(self, at: int | None) -> dict[tuple[str, int], str]:
         return self.beneath.names(at)
