@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from shiftlog.catalog import migrate
-from shiftlog.errors import Later, Unusable
+from shiftlog.errors import Damaged, Later, Unusable
 
 T = TypeVar("T", covariant=True)
 U = TypeVar("U")
@@ -141,6 +142,20 @@ class Catalog:
         with self._writing:
             return any(map(self._scrub_file, _SCRUB_PAUSES))
 
+    def copy(self, target: Path) -> None:
+        """Write what SQLite's file holds at one moment to a new file, durably; others go on reading and writing meanwhile.
+
+        Raises:
+            Later: there is no space for it, or the file cannot be written.
+        """
+        conn = self.engine.raw_connection()  # this cannot be done in a transaction
+        try:
+            conn.cursor().execute("VACUUM INTO ?", (str(target),))
+        except self.engine.dialect.loaded_dbapi.OperationalError as error:
+            raise Later(f"the catalog cannot be copied to {target}: {error}", retry_after=60) from None
+        finally:
+            conn.close()
+
     def _scrub_file(self, pause: float) -> bool:
         """Write SQLite's file anew, and what is in its log into it, whereby the log is emptied; else wait (s)."""
         conn = self.engine.raw_connection()  # these cannot be done in a transaction
@@ -195,6 +210,25 @@ class Catalog:
         finally:
             if lock is not None:
                 lock.release()
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[sa.Connection]:
+    """A look into a copy of SQLite's file, of which not a byte is changed.
+
+    Raises:
+        Damaged: it is not one.
+    """
+    from pysqlite3 import dbapi2
+
+    engine = sa.create_engine(f"sqlite+pysqlite:///file:{quote(str(path))}?mode=ro&immutable=1&uri=true", module=dbapi2)
+    try:
+        with engine.connect() as conn:
+            yield conn
+    except sa.exc.DatabaseError as error:
+        raise Damaged(f"{path} is not a shiftlog catalog: {_said(error)}") from None
+    finally:
+        engine.dispose()
 
 
 def _is_write(conn: sa.Connection) -> bool:

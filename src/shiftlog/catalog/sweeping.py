@@ -47,3 +47,9 @@ def named_objects(conn: sa.Connection) -> set[str]:
         *conn.scalars(sa.select(tables.asides.c.object_key)),
         *batches.keys_in_use(conn),
     }
+
+
+def checksums(conn: sa.Connection) -> dict[str, str]:
+    """The SHA-256 of objects of which the catalog knows it: those of parts."""
+    pairs = ((_P.c.gz_key, _P.c.gz_sha256, _P.c.gz_gone), (_P.c.twin_key, _P.c.twin_sha256, _P.c.twin_gone))
+    return {key: sha for key_, sha_, gone in pairs for key, sha in conn.execute(sa.select(key_, sha_).where(gone.is_(None)))}

@@ -32,7 +32,7 @@ class _Everything(TyperGroup):
 
 def command() -> typer.Typer:
     """The command with all its parts."""
-    from shiftlog.cli import analyse, audit, convert, doctor, forget, operate, pull, schedule, secrets
+    from shiftlog.cli import analyse, audit, backup, convert, doctor, forget, operate, pull, schedule, secrets
 
     app = typer.Typer(
         name="shiftlog",
@@ -45,7 +45,7 @@ def command() -> typer.Typer:
         epilog="A first look: `shiftlog keys create --data DIR --account A`, then `shiftlog serve --data DIR`.",
     )
     app.callback()(_before)
-    for subject in (operate, secrets, audit, forget, doctor, pull, analyse, schedule, convert):
+    for subject in (operate, secrets, audit, backup, forget, doctor, pull, analyse, schedule, convert):
         subject.register(app)
     return app
 
