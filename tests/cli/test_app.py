@@ -43,4 +43,4 @@ def test_a_mistyped_command_is_named(shiftlog: Shell):
     """With the one that was meant."""
     done = shiftlog("repotr", "--by", "agent")
     assert done.code == 2
-    assert "Did you mean 'report'?" in done.err
+    assert "Did you mean 'report'" in done.err
