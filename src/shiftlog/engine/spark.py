@@ -184,7 +184,8 @@ def answered(function: bytes, batch: pa.RecordBatch) -> pa.RecordBatch:
 def _pickled(thing: Any) -> bytes:
     from pyspark import cloudpickle
 
-    return bytes(cloudpickle.dumps(thing))  # type: ignore[no-untyped-call]
+    dumps: Any = cloudpickle.dumps  # untyped; where pyspark is not installed, mypy has nothing to say of it
+    return bytes(dumps(thing))
 
 
 # ── what went wrong ──
