@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shiftlog import chain
 from shiftlog.errors import Damaged
@@ -90,3 +93,17 @@ def test_a_check_says_what_is_wrong():
         chain.check(known, "x", statement, "", "the removal")
     with pytest.raises(Damaged, match=r"^the removal has a signature that is not of the key"):
         chain.check(known, made[0].id, chain.removal("A", 1, "d" * 64, "retention", 5), chain.sign(private, statement), "the removal")
+
+
+def test_the_example_of_the_protocol():
+    """Its lines hash to its link, and its key signs its head as it says."""
+    text = (Path(__file__).parents[1] / "PROTOCOL.md").read_text()
+    lines = re.search(r"```\n(shiftlog-link-1\n.*?)```", text, re.DOTALL)[1]
+    account, previous, *facts = lines.splitlines()[1:]
+    values = [int(fact) if fact.isdigit() and len(fact) < 64 else fact for fact in facts]
+    link = chain.link(account, previous, chain.Facts(*values))
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = private.public_key().public_bytes_raw().hex()
+    signature = private.sign(f"shiftlog-head-1\n{account}\n1\n{link}\n".encode()).hex()
+    assert (previous, link) == (chain.START, sha256(lines.encode()).hexdigest())
+    assert all(f"`{value}`" in text for value in (link, public, chain.key_id(public), signature))

@@ -147,7 +147,7 @@ def test_the_command(three: House):
     """Says what is wrong, and exits with 1."""
     command = [SHIFTLOG, "verify", "--data", three.directory, "--format", "csv"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[0] == "account,parts,bytes,wrong,remarks"
+    assert done.stdout.splitlines()[0] == "account,key,parts,bytes,wrong,remarks"
     edit(three)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "wrong: Agent." in done.stderr) == (1, True)

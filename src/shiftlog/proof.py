@@ -23,9 +23,11 @@ from shiftlog.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An account's parts and bytes that were looked at; what is `wrong` and what is worth a remark, each naming the part."""
+    """An account's first signing key, parts and bytes that were looked at; what is `wrong` and what is worth a remark, each naming the
+    part."""
 
     account: str
+    key: str | None
     parts: int
     bytes: int
     wrong: list[str]
@@ -61,7 +63,7 @@ def prove(house: House, account: str, on_part: Callable[[], None] = lambda: None
     remarks = [
         f"{key} is no part's: left by a run that failed, or put there by hand; it is never served" for key in lying if key not in named
     ]
-    return Proof(account, len(said.parts), size, wrong, remarks)
+    return Proof(account, said.keys[0].id if said.keys else None, len(said.parts), size, wrong, remarks)
 
 
 def _read(house: House, account: str) -> _Said:

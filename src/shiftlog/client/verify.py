@@ -38,7 +38,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class Report:
-    """What a lake holds, and what is wrong with it."""
+    """What a lake holds, the first signing key that it was shown (its id), how far the chain reaches, and what is wrong."""
 
     account: str
     files: int
@@ -47,6 +47,8 @@ class Report:
     bytes: int
     cursor: int | None
     watermark: int | None
+    key: str | None
+    head: int | None
     wrong: list[Wrong]
     remarks: list[str]
 
@@ -74,6 +76,8 @@ def verify(directory: Path, client: Client | None = None, *, now: int, on_file: 
         bytes=sum(kept.bytes for kept in snapshot.files),
         cursor=snapshot.cursor,
         watermark=snapshot.watermark,
+        key=None if snapshot.chain is None else chain.key_id(snapshot.chain.pinned),
+        head=None if snapshot.chain is None else snapshot.chain.head.sequence,
         wrong=wrong + [item for item in compared.wrong if not item.name or item.name not in {found.name for found in wrong}],
         remarks=compared.remarks,
     )
