@@ -1,12 +1,16 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup run test soak fuzz check bench samples screenshots help
+.PHONY: setup run cluster test soak fuzz check bench samples screenshots help
 
 setup: ## make or update .venv; silent when nothing changed (PYTHON=python3.12 chooses the interpreter)
 	@scripts/setup.sh
 
 run: ## a simulated day of 200 agents, published and served (DATA=directory keeps it; PORT=8080)
 	@scripts/run.sh
+
+cluster: setup ## PostgreSQL, an S3 server, 3 servers and 2 publishers with a simulated load; Ctrl-C ends it
+	@scripts/debian.sh ceph-mon ceph-osd ceph-common radosgw curl
+	@PYTHONPATH=tests .venv/bin/python -m cluster.bed build/cluster
 
 test: ## the tests, without the long forms (ARGS='tests/test_names.py -x' goes to pytest)
 	@scripts/test.sh $(ARGS)
