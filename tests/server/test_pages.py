@@ -23,7 +23,7 @@ from shiftlog.house import House
 from shiftlog.quality import CODES
 from shiftlog.series import STATES
 from shiftlog.server.app import create_app
-from shiftlog.server.pages import assets, frame
+from shiftlog.server.pages import assets, frame, gate
 from shiftlog.server.pages.compare import COLUMNS
 from shiftlog.server.pages.look import CHARTS
 from shiftlog.server.pages.quality import MEANINGS
@@ -159,6 +159,16 @@ def test_signing_out_ends_the_sign_in_everywhere(signed_in: Browser) -> None:
     assert "You are signed out" in signed_in.get(out.headers["location"]).text
     signed_in.cookies.set("shiftlog_session", copy)
     assert signed_in.get("/now").headers["location"].startswith("/sign-in")
+
+
+def test_signing_out_ends_it_on_other_servers_too(signed_in: Browser, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the catalog; a sign-in that one of them knew to hold, holds there for a second more at most."""
+    monkeypatch.setattr(gate, "_REMEMBERED", 0.0)
+    with browsing(create_app(house, publish=False)) as elsewhere:
+        elsewhere.cookies.set("shiftlog_session", signed_in.cookies["shiftlog_session"])
+        assert elsewhere.get("/files").status_code == 200
+        signed_in.post("/sign-out", data={"form_token": form_token(signed_in.get("/docs"))})
+        assert elsewhere.get("/files").headers["location"].startswith("/sign-in")
 
 
 def test_a_link_does_not_sign_out(signed_in: Browser) -> None:

@@ -59,6 +59,13 @@ def use(conn: sa.Connection, nonces: Sequence[Nonce]) -> list[bool]:
     return answers
 
 
+def was_used(conn: sa.Connection, nonce: Nonce) -> bool:
+    """Whether a nonce was taken, and has not expired."""
+    t = tables.nonces
+    there = sa.exists().where(t.c.key_id == nonce.key_id, t.c.timestamp == nonce.timestamp, t.c.nonce == nonce.nonce)
+    return bool(conn.scalar(sa.select(there)))
+
+
 def record(conn: sa.Connection, entries: Sequence[Entry]) -> None:
     """Append lines to the audit log."""
     if entries:

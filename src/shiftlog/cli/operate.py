@@ -405,11 +405,12 @@ def serve(
     port: Annotated[int, typer.Option(help="The port to listen on.", min=1, max=65535)] = 8080,
     public_url: Annotated[str | None, typer.Option(help="The address clients use; signatures are checked against it.")] = None,
     publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Publish each hour from here.")] = True,
-    workers: Annotated[int, typer.Option(help="Server processes; more than one needs a catalog that takes several writers.", min=1)] = 1,
     tls_cert: Annotated[Path | None, typer.Option(help="The TLS certificate (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
 ) -> None:
     """Serve the Data Access API, take in events, and publish every hour.
+
+    A server is one process. Any number of them may serve one deployment whose catalog is in PostgreSQL, on as many ports or machines.
 
     Example: `shiftlog serve --data /srv/shiftlog --port 8080`
     """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -13,8 +15,9 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from shiftlog.catalog import accounts, publishing
+from shiftlog.catalog import accounts, publishing, trail
 from shiftlog.catalog.keys import Key
+from shiftlog.catalog.trail import Nonce
 from shiftlog.errors import Forbidden, Invalid, Unauthorized
 from shiftlog.hours import HOUR
 from shiftlog.house import House
@@ -31,18 +34,22 @@ T = TypeVar("T")
 
 _FORM_BYTES = 16 * 1024
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,4000}")
+_REMEMBERED, _MANY = 1.0, 10_000  # so many sign-ins are known to hold, for so many seconds
 _LATE = 2 * HOUR  # a watermark further behind than this, and the grace, is something to say
 
 
 class Desk:
-    """What the pages of one server share: the live views and the looks that are kept, the open streams, and who has signed out."""
+    """What the pages of one server share: the live views and the looks that are kept, and the open streams.
+
+    Who has signed out, all servers know: the sign-in's nonce is used up in the catalog, as those of OAuth are.
+    """
 
     def __init__(self, services: Services) -> None:
         house = services.house
         self.lives = LiveViews(house, house.settings.view_events // 2)
         self.looks, self.streams = Looks(house, self.lives), Streams(house.settings.live_views)
-        self._vault = house.vault
-        self._ended: dict[str, int] = {}
+        self._services = services
+        self._holding: dict[str, float] = {}  # sign-ins, and when (monotonic seconds) the catalog knew of no end
         self._kept: dict[type[Any], Any] = {}
 
     @classmethod
@@ -53,7 +60,7 @@ class Desk:
     @property
     def secrets(self) -> list[bytes]:
         """What cookies are signed with (the first), and may be signed with."""
-        return self._vault.derived("pages")
+        return self._services.house.vault.derived("pages")
 
     def kept(self, kind: type[T]) -> T:
         """The one value of a kind that a page keeps for all its visitors."""
@@ -62,15 +69,34 @@ class Desk:
         found: T = self._kept[kind]
         return found
 
-    def end(self, ticket: Ticket, now: int) -> None:
+    async def end(self, ticket: Ticket) -> None:
         """A sign-in is over, though its cookie may still be somewhere."""
-        self._ended = {nonce: expires for nonce, expires in self._ended.items() if expires > now} | {ticket.nonce: ticket.expires}
+        self._holding.pop(ticket.nonce, None)
+        await asyncio.wrap_future(self._services.ledger.use(_spent(ticket)))
 
-    def ticket(self, request: Request, now: int) -> Ticket | None:
-        """The sign-in that the request's cookie shows, if it is one that still holds."""
-        text = request.cookies.get(cookies.SESSION, "")
+    async def ticket(self, request: Request) -> Ticket | None:
+        """The sign-in that the request's cookie shows, if it is one that still holds: what another server ended, holds a second more."""
+        text, now = request.cookies.get(cookies.SESSION, ""), time.time_ns() // 1_000_000
         found = next(filter(None, (cookies.read(text, secret, now) for secret in self.secrets)), None)
-        return None if found is None or found.nonce in self._ended else found
+        if found is None or time.monotonic() - self._holding.get(found.nonce, -_REMEMBERED) < _REMEMBERED:
+            return found
+        asked = time.monotonic()
+        if await self._services.threads.read(self._has_ended, found):
+            self._holding.pop(found.nonce, None)
+            return None
+        if len(self._holding) >= _MANY:
+            self._holding.clear()
+        self._holding[found.nonce] = asked
+        return found
+
+    def _has_ended(self, ticket: Ticket) -> bool:
+        with self._services.house.catalog.read() as conn:
+            return trail.was_used(conn, _spent(ticket))
+
+
+def _spent(ticket: Ticket) -> Nonce:
+    """What stands in the catalog for a sign-in that has ended; no signature has this timestamp."""
+    return Nonce(ticket.key_id, 0, ticket.nonce, ticket.expires)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +188,7 @@ async def visitor(request: Request) -> Visitor:
         Missing: the URL is about another account, which looks as one that is not there.
     """
     services, desk = Services.of(request), Desk.of(request)
-    ticket = desk.ticket(request, services.house.catalog.now())
+    ticket = await desk.ticket(request)
     if ticket is None:
         raise Unauthorized("you are not signed in, or not any more")
     key = await services.keyring.signed_in(ticket.key_id)
@@ -189,7 +215,7 @@ async def form(request: Request) -> dict[str, str]:
     body = b"".join([chunk async for chunk in Services.of(request).bodies.stream(request, _FORM_BYTES)])
     fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     desk = Desk.of(request)
-    ticket = desk.ticket(request, Services.of(request).house.catalog.now())
+    ticket = await desk.ticket(request)
     # The form that begins a sign-in has no sign-in yet whose token it could carry.
     token = fields.get("form_token", "")
     if request.url.path != "/sign-in" and ticket and not any(cookies.is_form_token(token, ticket, secret) for secret in desk.secrets):

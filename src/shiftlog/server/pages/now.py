@@ -70,6 +70,6 @@ async def _events(visiting: Visitor, view: View) -> AsyncIterator[bytes]:
 
 async def _check(visiting: Visitor) -> None:
     services = visiting.services
-    if visiting.desk.ticket(visiting.request, services.house.catalog.now()) is None:
+    if await visiting.desk.ticket(visiting.request) is None:
         raise Unauthorized("the sign-in has ended")
     await services.keyring.signed_in(visiting.key.id)

@@ -121,7 +121,8 @@ class Pieces:
 
     async def _look(self, visiting: Visitor, view: View) -> Look:
         """What shares come from: the last one, while the next is read beside; where there is none that can be shown, the next."""
-        now, last = visiting.services.house.catalog.now(), self._looks.get(view)
+        now = await visiting.services.threads.read(visiting.services.house.catalog.now)
+        last = self._looks.get(view)
         if view not in self._reading:
             self._reading[view] = task = asyncio.create_task(self._read(visiting, view, now))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # who waits for it is told; else the next may succeed
