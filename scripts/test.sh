@@ -6,7 +6,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null
 
 scripts/setup.sh
 scripts/browser.sh
-scripts/debian.sh unzip || true
+scripts/debian.sh unzip gnupg || true
 scripts/debian.sh ceph-mon ceph-osd ceph-common radosgw curl || true # scripts/s3.sh
 scripts/singer.sh
 scripts/spark.sh install || true

@@ -18,7 +18,7 @@ import polars as pl
 import structlog
 
 from shiftlog import retention, steps
-from shiftlog.catalog import accounts, forgetting, parts, publishing, trail
+from shiftlog.catalog import accounts, encrypted, forgetting, parts, publishing, trail
 from shiftlog.catalog.parts import NewPart, Part
 from shiftlog.catalog.publishing import Outcome, State
 from shiftlog.errors import Missing
@@ -250,6 +250,10 @@ class _Erasure:
     def unnamed(self) -> None:
         """What runs that failed have left: of this account, which nobody else writes now; and of landing, once it is too old for a name."""
         now = self._house.catalog.now()
+        with self._house.catalog.write() as conn:
+            messages = encrypted.forget(conn)
+        self._house.store.delete(messages)
+        retention.collect(self._house, now - retention.UNNAMED_AGE, f"pgp/{self._account}/")
         for kind in ("parts", "carry", "aside"):
             retention.collect(self._house, INT64_MAX, f"{kind}/{self._account}/")
         retention.collect(self._house, now - retention.UNNAMED_AGE, "landing/")

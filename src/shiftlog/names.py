@@ -10,7 +10,7 @@ from shiftlog.errors import Invalid
 ACCOUNT = re.compile(r"[A-Za-z0-9_]{1,20}")
 # Part numbers of one million and more, and revisions past 9, simply get wider: order is by number, never by text.
 _PART = re.compile(r"Agent\.(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})\.part-(\d{5}|[1-9]\d{5,8})-(0|[1-9]\d{0,8})", re.ASCII)
-SUFFIXES = ("gz", "parquet", "avro", "zip")
+SUFFIXES = ("gz", "gz.pgp", "parquet", "avro", "zip")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,14 +42,14 @@ class PartName:
 
 
 def split_suffix(text: str) -> tuple[PartName, str]:
-    """A part name as clients ask for it: with `.gz` or without (which means the same), `.parquet`, `.avro` or `.zip`.
+    """A part name as clients ask for it: with `.gz` or without (which means the same), `.gz.pgp`, `.parquet`, `.avro` or `.zip`.
 
     Raises:
         Invalid: not such a name.
     """
-    stem, dot, suffix = text.rpartition(".")
-    if dot and suffix in SUFFIXES:
-        return PartName.parse(stem), suffix
+    for suffix in SUFFIXES:
+        if text.endswith(f".{suffix}"):
+            return PartName.parse(text.removesuffix(f".{suffix}")), suffix
     return PartName.parse(text), "gz"
 
 

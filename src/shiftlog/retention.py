@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shiftlog import chain
-from shiftlog.catalog import accounts, batches, chained, sweeping, trail
+from shiftlog.catalog import accounts, batches, chained, encrypted, sweeping, trail
 from shiftlog.catalog.publishing import OBJECT_AGE
 from shiftlog.hours import DAY, HOUR
 from shiftlog.house import House
@@ -45,10 +45,11 @@ def sweep(house: House) -> Swept:
         for name in chained.unsigned(conn):
             chained.complete(conn, house.vault, name, now)
         landed = batches.forget(conn, now - house.settings.safety)
+        messages = encrypted.forget(conn)
         sweeping.forget_session_ids(conn, now - house.settings.history_days * DAY)
         trail.expire(conn, now)
         trail.forget(conn, now - house.settings.audit_days * DAY)
-    house.store.delete([*files, *twins, *landed])
+    house.store.delete([*files, *messages, *twins, *landed])
     return Swept(len(files), len(twins), len(landed), collect(house, now - max(house.settings.safety, UNNAMED_AGE)))
 
 

@@ -165,7 +165,7 @@ def test_the_manifest_describes_every_part(house: House, call: Caller, published
     """Sequence, checksums and counts, and the stretches in which nothing was published."""
     found = call.get(f"{API}/manifest").json()
     first = published[0]
-    assert list(found) == ["accountId", "watermark", "parts", "emptyHours", "erased", "head", "keys"]
+    assert list(found) == ["accountId", "watermark", "parts", "emptyHours", "erased", "head", "keys", "encryptedTo"]
     assert [part["sequence"] for part in found["parts"]] == [1, 2]
     assert found["parts"][0] == {
         "sequence": 1,
@@ -232,7 +232,9 @@ def test_wrong_parameters_of_the_manifest_are_refused(call: Caller, query: str):
 
 def test_an_account_without_parts_has_an_empty_manifest(call: Caller):
     """No watermark, no parts, no empty hours."""
-    nothing = {"accountId": "A", "watermark": None, "parts": [], "emptyHours": [], "erased": 0, "head": None, "keys": []}
+    nothing = {"accountId": "A", "watermark": None, "parts": [], "emptyHours": [], "erased": 0, "head": None, "keys": []} | {
+        "encryptedTo": None
+    }
     assert call.get(f"{API}/manifest").json() == nothing
 
 

@@ -25,9 +25,10 @@ class Account:
     time_zone: str
     schema_version: str
     retention_days: int
+    pgp_key: str | None = None
 
 
-_COLUMNS = [tables.accounts.c[name] for name in ("account", "time_zone", "schema_version", "retention_days")]
+_COLUMNS = [tables.accounts.c[name] for name in ("account", "time_zone", "schema_version", "retention_days", "pgp_key")]
 
 
 def ensure(conn: sa.Connection, account: str, now: int, settings: Settings) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from shiftlog.errors import Unusable
 
-HEAD = "0006"
+HEAD = "0007"
 _LOCK = 0x5348_4946_544C  # "SHIFTL", the name of PostgreSQL's lock under which tables are made
 _SCRIPTS = Path(__file__).parent / "migrations"
 

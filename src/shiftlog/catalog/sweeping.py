@@ -43,6 +43,7 @@ def named_objects(conn: sa.Connection) -> set[str]:
         *([] if deployment.mark(conn) is None else [deployment.OBJECT]),
         *conn.scalars(sa.select(_P.c.gz_key).where(_P.c.gz_gone.is_(None))),
         *conn.scalars(sa.select(_P.c.twin_key).where(_P.c.twin_gone.is_(None))),
+        *conn.scalars(sa.select(tables.encrypted.c.object_key)),
         *conn.scalars(sa.select(a.c.carry_key).where(a.c.carry_key.is_not(None))),
         *conn.scalars(sa.select(tables.asides.c.object_key)),
         *batches.keys_in_use(conn),
@@ -50,6 +51,8 @@ def named_objects(conn: sa.Connection) -> set[str]:
 
 
 def checksums(conn: sa.Connection) -> dict[str, str]:
-    """The SHA-256 of objects of which the catalog knows it: those of parts."""
+    """The SHA-256 of objects of which the catalog knows it: those of parts, encrypted ones among them."""
+    e = tables.encrypted
     pairs = ((_P.c.gz_key, _P.c.gz_sha256, _P.c.gz_gone), (_P.c.twin_key, _P.c.twin_sha256, _P.c.twin_gone))
-    return {key: sha for key_, sha_, gone in pairs for key, sha in conn.execute(sa.select(key_, sha_).where(gone.is_(None)))}
+    queries = [*(sa.select(key, sha).where(gone.is_(None)) for key, sha, gone in pairs), sa.select(e.c.object_key, e.c.sha256)]
+    return {key: sha for query in queries for key, sha in conn.execute(query)}

@@ -58,6 +58,8 @@ accounts = sa.Table(
     # how often it has changed who is forgotten, and the key of the hashes by which they are known
     _column("forgotten", sa.Integer(), server_default="0"),
     sa.Column("erasure_key", sa.Text(), info=ENCRYPTED),
+    # the OpenPGP public key to which its files are encrypted, armored
+    sa.Column("pgp_key", sa.Text()),
 )
 
 #: A key of an account. OAuth secrets are encrypted, the bearer token is a hash.
@@ -142,6 +144,18 @@ parts = sa.Table(
     sa.UniqueConstraint("account", "scope_start", "part", "revision"),
     sa.Index(None, "account", "generated", "seq"),
     sa.Index(None, "account", "max_timestamp"),
+)
+
+#: Parts as they are served to an account with an OpenPGP key; `key_id` is the SHA-256 of the key as the account has it.
+encrypted = sa.Table(
+    "encrypted",
+    metadata,
+    sa.Column("account", _NAME, primary_key=True),
+    sa.Column("seq", _BIG, primary_key=True, autoincrement=False),
+    sa.Column("key_id", sa.String(64), primary_key=True),
+    _column("object_key", sa.Text()),
+    _column("bytes", _BIG),
+    _column("sha256", sa.String(64)),
 )
 
 #: The keys that sign an account's chain; the last one signs, and all but the first are signed by the one before.

@@ -164,6 +164,10 @@ def set_account(
     time_zone: Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin: the zone of scope dates.")] = None,
     schema_version: Annotated[str | None, typer.Option(help="The schema version that is published from now on.")] = None,
     retention_days: Annotated[int | None, typer.Option(help="How long files stay in the API.", min=1)] = None,
+    pgp_key: Annotated[
+        Path | None, typer.Option(help="The OpenPGP public key to which its files are encrypted from now on (they are .gz.pgp then).")
+    ] = None,
+    no_pgp_key: Annotated[bool, typer.Option("--no-pgp-key", help="Serve its files as they are again.")] = False,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Change an account's settings; without options, show them.
@@ -172,21 +176,33 @@ def set_account(
     """
     from dataclasses import asdict
 
-    from shiftlog import schema
+    from shiftlog import pgp, schema
     from shiftlog.catalog import accounts, trail
 
     if time_zone is not None:
         hours.zone(time_zone)
     if schema_version is not None:
         schema.schema(schema_version)
+    if pgp_key is not None and no_pgp_key:
+        raise Invalid("either --pgp-key or --no-pgp-key is expected")
     given = {"time_zone": time_zone, "schema_version": schema_version, "retention_days": retention_days}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    said = [f"{name} {value}" for name, value in changes.items()]
+    if pgp_key is not None or no_pgp_key:
+        changes["pgp_key"] = None if pgp_key is None else pgp.public_key(_bytes(pgp_key), str(pgp_key))
+        said.append("no pgp_key" if pgp_key is None else f"pgp_key {pgp.fingerprint(changes['pgp_key'])}")
     with opened(data) as house, house.catalog.write() as conn:
         found = accounts.update(conn, account, changes)
         if changes:
-            said = ", ".join(f"{name} {value}" for name, value in changes.items())
-            trail.by_hand(conn, house.catalog.now(conn), account, "account-set", said)
-    render.one(asdict(found), format_)
+            trail.by_hand(conn, house.catalog.now(conn), account, "account-set", ", ".join(said))
+    render.one(asdict(found) | {"pgp_key": None if found.pgp_key is None else pgp.fingerprint(found.pgp_key)}, format_)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{file} cannot be read: {error.strerror}") from None
 
 
 def import_names(

@@ -47,6 +47,13 @@ def pull(
         float,
         typer.Option(help="Hours to look back, on a server that does not say how far its lists reach.", min=0, envvar="SHIFTLOG_LOOK_BACK"),
     ] = 6,
+    pgp_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The OpenPGP private key for files that are encrypted; its passphrase is in SHIFTLOG_PGP_PASSPHRASE, or is asked for.",
+            show_default="GnuPG's agent is asked",
+        ),
+    ] = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Pull every file that is new into a lake of Parquet files. Stop it at any time, and run it again.
@@ -56,7 +63,9 @@ def pull(
     from shiftlog.client.http import Client
     from shiftlog.client.pull import Options, next_look
 
-    options = Options(None if since is None else hours.parse(since), keep_raw, jobs, repair, int(look_back * hours.HOUR))
+    options = Options(
+        None if since is None else hours.parse(since), keep_raw, jobs, repair, int(look_back * hours.HOUR), _decryptor(pgp_key)
+    )
     with Client(_profile(profile)) as client:
         while True:
             summary = _pull(client, into, options, patient=watch)
@@ -67,6 +76,12 @@ def pull(
             _sleep((next_look(_now()) - _now()) / 1000 if summary is not None and not summary.failed else 60)
     if summary is not None and summary.failed:
         raise typer.Exit(1)
+
+
+def _decryptor(key: Path | None) -> Any:
+    from shiftlog import pgp
+
+    return pgp.decryptor(key, lambda: str(typer.prompt(f"The passphrase of {key}", hide_input=True, err=True)))
 
 
 def _profile(path: Path | None) -> Any:

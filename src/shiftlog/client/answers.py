@@ -109,6 +109,7 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     erased: int = 0
     head: Head | None = None
     keys: tuple[SigningKey, ...] = ()
+    encrypted_to: str | None = None
 
 
 class _Named(msgspec.Struct):

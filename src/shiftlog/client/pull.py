@@ -8,13 +8,14 @@ whatever stops a pull, the next one completes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from shiftlog import pgp
 from shiftlog.client import chained, verify
 from shiftlog.client.answers import File, Manifest, ManifestPart
 from shiftlog.client.checkpoint import LOOK_BACK, Found, look
@@ -76,6 +77,7 @@ class Options:
     jobs: int = 4
     repair: bool = False
     look_back: int = LOOK_BACK
+    decrypt: Callable[[bytes, str], bytes] = field(default_factory=lambda: pgp.decryptor(None))
 
 
 def pull(client: Client, directory: Path, options: Options, *, now: int, progress: Progress | None = None) -> Summary:
@@ -189,7 +191,8 @@ class _Pull:
         if manifest is not None:
             wrong += verify.against(self._lake.snapshot, manifest).wrong
         names = dict.fromkeys(item.name for item in wrong if item.name in self._lake.files or item.name in self._proofs)
-        return {name: File(PartName.parse(name), self._client.href(name)) for name in sorted(names)}
+        suffix = ".pgp" if manifest is not None and manifest.encrypted_to else ""
+        return {name: File(PartName.parse(name), self._client.href(name) + suffix) for name in sorted(names)}
 
     # ── taking it ──
 
@@ -243,14 +246,23 @@ class _Pull:
         if kept is not None and raw is not None and raw.is_file() and fingerprint(raw)[1] == kept.source.sha256:
             return self._staged(file, raw, proof)
         for left in reversed(range(_TRIES)):
-            gz = self._client.download(file, self._lake.partial, size=None if proof is None else proof.bytes, on_bytes=self._on_bytes)
+            size = None if proof is None or _is_encrypted(file) else proof.bytes
+            gz = self._client.download(file, self._lake.partial, size=size, on_bytes=self._on_bytes)
             try:
+                if _is_encrypted(file):
+                    gz = self._decrypted(file, gz)
                 return self._staged(file, gz, proof)
             except Damaged:
                 gz.unlink(missing_ok=True)
                 if not left:
                     raise
         raise AssertionError
+
+    def _decrypted(self, file: File, message: Path) -> Path:
+        gz = self._lake.partial / f"{file.name}.decrypted"
+        gz.write_bytes(self._options.decrypt(message.read_bytes(), str(file.name)))
+        message.unlink()
+        return gz
 
     def _staged(self, file: File, gz: Path, proof: ManifestPart | None) -> Staged:
         with self._converting:
@@ -286,6 +298,10 @@ class _Pull:
             # Of parts that were published after the list was asked, the watermark may speak already.
             fields["watermark"] = manifest.watermark if len(reached) == len(manifest.parts) else snapshot.watermark
         self._lake.advance(**fields)
+
+
+def _is_encrypted(file: File) -> bool:
+    return file.href.partition("?")[0].endswith(".gz.pgp")
 
 
 def _batches(files: Sequence[File]) -> Iterator[list[File]]:

@@ -13,13 +13,13 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from shiftlog import container, events
+from shiftlog import container, events, pgp
 from shiftlog.catalog import accounts, chained, parts, publishing
 from shiftlog.catalog.chained import Head, SigningKey
 from shiftlog.catalog.parts import Part
 from shiftlog.catalog.publishing import State
 from shiftlog.chain import ERASURE
-from shiftlog.errors import Invalid
+from shiftlog.errors import Forbidden, Invalid
 from shiftlog.hours import HOUR
 from shiftlog.house import House
 from shiftlog.pending import Pending, gather, pending
@@ -87,6 +87,7 @@ class Page(NamedTuple):
     erased: int
     head: Head | None
     keys: Sequence[SigningKey]
+    pgp_key: str | None
 
 
 @router.get(
@@ -115,6 +116,7 @@ async def manifest(request: Request, account: Reading, after: After = 0, limit: 
         erased=page.erased,
         head=None if page.head is None else shapes.Head(page.head.sequence, page.head.link, page.head.key, page.head.signature),
         keys=_keys(page.keys),
+        encryptedTo=None if page.pgp_key is None else pgp.fingerprint(page.pgp_key),
     )
     return formats.respond(request, described, headers=headers)
 
@@ -127,7 +129,9 @@ def _page(house: House, account: str, after: int, limit: int) -> Page:
         more = len(found) > limit
         scopes = () if more else _scopes(conn, account, watermark)
         erased, head = chained.erased(conn, account, now), chained.head(conn, account, now)
-        return Page(now, found[:limit], more, watermark, scopes, erased, head, chained.keys(conn, account))
+        return Page(
+            now, found[:limit], more, watermark, scopes, erased, head, chained.keys(conn, account), accounts.get(conn, account).pgp_key
+        )
 
 
 def _scopes(conn: sa.Connection, account: str, watermark: int | None) -> Iterable[int]:
@@ -286,7 +290,10 @@ def _open(house: House, account: str) -> Open:
     with house.catalog.read() as conn:
         now, state = house.catalog.now(conn), publishing.state(conn, account)
         found = pending(conn, account, state, house.settings.session_timeout)
-        version = accounts.get(conn, account).schema_version
+        known = accounts.get(conn, account)
+    if known.pgp_key is not None:
+        raise Forbidden(f"files of account {account} are encrypted, and open sessions cannot be; they come with their files")
+    version = known.schema_version
     return Open(now, found, version, found.shares(house.settings.fold_events))
 
 

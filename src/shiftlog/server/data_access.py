@@ -13,7 +13,7 @@ from starlette.responses import Response
 from shiftlog import hours, schema
 from shiftlog.catalog import accounts, parts
 from shiftlog.catalog.parts import Part
-from shiftlog.errors import Invalid, Missing, NoFiles
+from shiftlog.errors import Forbidden, Invalid, Missing, NoFiles
 from shiftlog.house import House
 from shiftlog.names import PartName, split_suffix
 from shiftlog.server import files, formats, openapi, parameters, problems, shapes, zips
@@ -75,6 +75,7 @@ class Found(NamedTuple):
     covered_until: int
     more: bool
     time_zone: str
+    suffix: str
 
 
 @router.get(
@@ -127,12 +128,15 @@ def _find_all(house: House, account: str, window: Window) -> Found:
         )
     # A page that is cut covers only what comes before its last part: who forgets the next page loses nothing.
     covered = min(found.covered_until, found.parts[-1].generated) if found.more else found.covered_until
-    return Found(found.parts, covered, found.more, known.time_zone)
+    return Found(found.parts, covered, found.more, known.time_zone, "gz" if known.pgp_key is None else "gz.pgp")
 
 
 def _listed(account: str, here: str, found: Found) -> shapes.FileList:
     iso = cache(lambda instant: hours.iso(instant, found.time_zone))  # an hour ends where the next one begins
-    file = [shapes.File(str(part.name), iso(part.scope_start), iso(part.scope_end), f"{here}/{part.name}.gz") for part in found.parts]
+    file = [
+        shapes.File(str(part.name), iso(part.scope_start), iso(part.scope_end), f"{here}/{part.name}.{found.suffix}")
+        for part in found.parts
+    ]
     return shapes.FileList(shapes.Files(account, shapes.Link(here, "self"), file))
 
 
@@ -160,6 +164,8 @@ async def archive(
     headers = {COVERED: str(found.covered_until)}
     if not found.parts:
         return _nothing(request, account, headers)
+    if found.suffix != "gz":
+        raise Forbidden(f"files of account {account} are encrypted; allowed: NAME.gz.pgp, one by one, as the list has them")
     return files.stream(services.threads, zips.Archive(services.house.store, found.parts), headers)
 
 
@@ -185,7 +191,7 @@ _LOCATION = {"Location": openapi.header("a URL that needs no key, and is good fo
 async def download(
     request: Request,
     account: Reading,
-    name: Annotated[str, Path(description="a part's name; with .gz or without, .parquet, .avro or .zip")],
+    name: Annotated[str, Path(description="a part's name; with .gz or without, .gz.pgp, .parquet, .avro or .zip")],
 ) -> Response:
     """One published file. It never changes."""
     wanted, suffix = split_suffix(name)

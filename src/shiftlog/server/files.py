@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,16 +20,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shiftlog import schema
+from shiftlog import pgp, schema
+from shiftlog.catalog import accounts, encrypted
+from shiftlog.catalog.accounts import Account
+from shiftlog.catalog.encrypted import Encrypted
 from shiftlog.catalog.parts import Part
-from shiftlog.errors import Gone, Missing
+from shiftlog.errors import Forbidden, Gone, Later, Missing
 from shiftlog.hours import iso
 from shiftlog.house import House
 from shiftlog.server import downloads
 from shiftlog.server.threads import Threads
 from shiftlog.server.zips import Archive, lost
 
-MEDIA = {"gz": "application/gzip", "parquet": "application/vnd.apache.parquet", "avro": "application/avro", "zip": "application/zip"}
+MEDIA = {
+    "gz": "application/gzip",
+    "gz.pgp": "application/pgp-encrypted",
+    "parquet": "application/vnd.apache.parquet",
+    "avro": "application/avro",
+    "zip": "application/zip",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +194,13 @@ def content(house: House, account: str, part: Part, suffix: str) -> Content:
 
     Raises:
         Gone: its retention has ended.
+        Forbidden: the account's files are encrypted, and this form is not.
+        Missing: they are not, and this form is.
         Damaged: the catalog names it, and the store does not have it.
         HTTPException: 406, the server lacks what the form needs.
     """
+    with house.catalog.read() as conn:
+        public = check_form(accounts.get(conn, account), suffix)
     gone = part.twin_gone if suffix == "parquet" else part.gz_gone
     if gone is not None:
         why = (
@@ -195,6 +209,8 @@ def content(house: House, account: str, part: Part, suffix: str) -> Content:
             else "when its retention ended"
         )
         raise Gone(f"{part.name}.{suffix} of account {account} was deleted at {iso(gone)}, {why}")
+    if public is not None:
+        return _encrypted(house, account, part, public)
     if suffix == "zip":
         return Content.of(b"".join(Archive(house.store, [part]).chunks()), MEDIA[suffix], part.generated)
     try:
@@ -203,6 +219,57 @@ def content(house: House, account: str, part: Part, suffix: str) -> Content:
         return _stored(house, part, suffix)
     except Missing:
         raise lost(part, suffix) from None
+
+
+def check_form(account: Account, suffix: str) -> str | None:
+    """Return the OpenPGP key to which the account's files are encrypted, if it has one, and this form is the encrypted one.
+
+    Raises:
+        Forbidden: it has one, and this form is not.
+        Missing: it has none, and this form is.
+    """
+    if account.pgp_key is not None and suffix != "gz.pgp":
+        raise Forbidden(f"files of account {account.account} are encrypted; allowed: NAME.gz.pgp, one by one")
+    if account.pgp_key is None and suffix == "gz.pgp":
+        raise Missing(f"account {account.account} has no OpenPGP key, so that there is no .gz.pgp; .gz is served")
+    return account.pgp_key
+
+
+def _encrypted(house: House, account: str, part: Part, public: str) -> Content:
+    """The part as it was encrypted when it was first asked for."""
+    with house.catalog.read() as conn:
+        found = encrypted.find(conn, account, part.seq, public)
+    if found is None:
+        found = _encrypt(house, account, part, public)
+    key, size = found.object_key, found.bytes
+    path = house.store.path(key)
+    if path is not None and _size(path) != size:
+        raise lost(part, "gz.pgp")
+
+    def chunks(start: int, end: int) -> Iterator[bytes]:
+        try:
+            return house.store.chunks(key, start, end)
+        except Missing:
+            raise lost(part, "gz.pgp") from None
+
+    return Content(MEDIA["gz.pgp"], size, found.sha256, part.generated, chunks, path, downloads.address(house, key, size))
+
+
+def _encrypt(house: House, account: str, part: Part, public: str) -> Encrypted:
+    try:
+        plain = house.store.get(part.gz_key)
+    except Missing:
+        raise lost(part, "gz") from None
+    if sha256(plain).hexdigest() != part.gz_sha256:
+        raise lost(part, "gz")
+    message = pgp.encrypt(public, plain)
+    key = f"pgp/{account}/{part.name}.{uuid.uuid4().hex[:12]}.gz.pgp"
+    house.store.put(key, message)
+    with house.catalog.write() as conn:
+        kept = encrypted.add(conn, account, part.seq, public, Encrypted(key, len(message), sha256(message).hexdigest()))
+    if kept is None:
+        raise Later(f"{part.name} or the key of account {account} has changed just now; ask again", retry_after=1)
+    return kept
 
 
 def _stored(house: House, part: Part, suffix: str) -> Content:

@@ -146,7 +146,8 @@ class SigningKeys(msgspec.Struct, frozen=True):
 
 class Manifest(msgspec.Struct, frozen=True):
     """Every part ever published, by page; and on the last page the hours in which nothing was. `erased` is how many parts' files
-    were deleted so that an agent is forgotten; `head` is as of the page's making, and so is on the last page that of its last part."""
+    were deleted so that an agent is forgotten; `head` is as of the page's making, and so is on the last page that of its last part.
+    `encryptedTo` is the fingerprint of the OpenPGP key to which files are encrypted; checksums and sizes are those of what is in them."""
 
     accountId: str
     watermark: Millis | None
@@ -155,6 +156,7 @@ class Manifest(msgspec.Struct, frozen=True):
     erased: Count
     head: Head | None
     keys: list[SigningKey]
+    encryptedTo: str | None
 
 
 class Deed(msgspec.Struct, frozen=True):
