@@ -134,6 +134,15 @@ def test_no_other_form_is_served(published: House, web: httpx.Client, gnupg: Gnu
     assert web.get(f"{LE}/{name}.gz").status_code == 200
 
 
+def test_a_key_that_has_expired_since(published: House, web: httpx.Client, gnupg: Gnupg):
+    """Nothing is served unencrypted instead; the answer says who has to do what."""
+    gnupg("--faked-system-time", "20200101T000000!", "--quick-gen-key", "old@example.net", "rsa2048", "default", "1d")
+    with published.catalog.write() as conn:
+        accounts.update(conn, "A", {"pgp_key": gnupg("--armor", "--export", "old@example.net").decode()})
+    answer = web.get(f"{LE}/{all_parts(published)[0].name}.gz.pgp")
+    assert (answer.status_code, "prolong" in answer.json()["error"]["message"]) == (503, True)
+
+
 def test_encrypted_files_go_with_their_parts(published: House, web: httpx.Client, gnupg: Gnupg, tmp_path: Path):
     """With retention, when an agent is forgotten, and with the key; what is left is named by the catalog."""
     gnupg.make("client@example.net", "ed25519")

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from shiftlog.catalog import batches, forgetting
 from shiftlog.catalog.batches import Batch, Claim
 from shiftlog.catalog.publishing import OBJECT_AGE
-from shiftlog.errors import BadEvent, Later, ShiftlogError
+from shiftlog.errors import BadEvent, Damaged, Later, ShiftlogError
 from shiftlog.events import ACCEPTED, SENT
 from shiftlog.group import Committer
 from shiftlog.hours import iso
@@ -184,7 +184,12 @@ def _claim(request: _Request, owners: dict[tuple[str, str], int]) -> None:
 
 
 def read(store: Store, wanted: Iterable[Batch], condition: pl.Expr | None = None) -> pl.DataFrame:
-    """The events of batches (columns `events.ACCEPTED`), in order; only those that meet the condition."""
+    """The events of batches (columns `events.ACCEPTED`), in order; only those that meet the condition.
+
+    Raises:
+        Damaged: an object is not what was written.
+        Missing: one is not there.
+    """
     found = list(wanted)
     sources = store.sources(batch.object_key for batch in found)
     frames = [_read(source, batch, condition) for source, batch in zip(sources, found, strict=True)]
@@ -192,7 +197,11 @@ def read(store: Store, wanted: Iterable[Batch], condition: pl.Expr | None = None
 
 
 def _read(source: str | bytes, batch: Batch, condition: pl.Expr | None) -> pl.DataFrame:
-    rows = pl.read_parquet(source, columns=list(SENT), n_rows=batch.first_row + batch.rows).slice(batch.first_row)
+    try:
+        rows = pl.read_parquet(source, columns=list(SENT), n_rows=batch.first_row + batch.rows).slice(batch.first_row)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise Damaged(f"the landing object {batch.object_key} cannot be read ({reason}); restore it from a back-up") from None
     accepted = rows.with_columns(
         pl.lit(batch.received_at, pl.Int64).alias("receivedAt"),
         (pl.int_range(pl.len(), dtype=pl.Int64) + batch.number * _POSITION_ROWS).alias("position"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shiftlog.errors import Damaged, Invalid, Unusable
+from shiftlog.errors import Damaged, Invalid, Later, Unusable
 
 PASSPHRASE = "SHIFTLOG_PGP_PASSPHRASE"  # noqa: S105 (the name of a variable)
 
@@ -64,16 +64,18 @@ def encrypt(public: str, data: bytes) -> bytes:
     """A message to the owner of an armored public key; other bytes each time.
 
     Raises:
-        Unusable: the key can be used no more, or the extra is missing.
+        Later: the key can be used no more, until its owner prolongs it.
+        Unusable: the extra is missing.
     """
     pgp = _library()
     cert = pgp.Cert.from_bytes(public.encode())
     try:
         return bytes(pgp.encrypt(data, recipients=[cert], armor=False))
     except Exception as error:
-        raise Unusable(
+        raise Later(
             f"nothing can be encrypted to the account's OpenPGP key {cert.fingerprint} any more ({_said(error)}); it may have expired: "
-            "its owner has to prolong it, and its operator to set it anew (shiftlog accounts set --pgp-key)"
+            "its owner has to prolong it, and its operator to set it anew (shiftlog accounts set --pgp-key)",
+            retry_after=3600,
         ) from None
 
 

@@ -1,0 +1,253 @@
+"""Faults, and what comes of them: no acknowledged event is lost or doubled, no broken part is listed, the next start needs no hand.
+
+docs/reliability.md has a table of exactly these; `python tests/faults/test_faults.py` writes it anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from client.servers import shiftlog_client
+from disks import fill, make_read_only, small_disk
+from readers import all_parts, at, land, publish_at
+from scenes import DAY, HOUR
+from shiftlog.catalog import Catalog, accounts
+from shiftlog.catalog.keys import NewKey
+from shiftlog.client.pull import Options, pull
+from shiftlog.errors import Damaged, Later, Unusable
+from shiftlog.events import SENT
+from shiftlog.house import House
+from shiftlog.lease import Worker
+from shiftlog.proof import prove
+from shiftlog.publish import close
+from shiftlog.retention import sweep
+from shiftlog.settings import Settings
+from shiftlog.simulate import Simulation, simulate
+from test_exactly_once import START, check_against_truth, in_batches
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+LATER = START + 4 * DAY
+
+#: name: what is killed, and the step (module:name), before or after it, at which call.
+KILLS = {
+    "ingest: before the object is written": ("land", "shiftlog.store.directory:Directory._write", "before", 3),
+    "ingest: the object is written, not yet durable": ("land", "shiftlog.store.directory:Directory._write", "after", 3),
+    "ingest: the object is durable, the catalog does not know": ("land", "shiftlog.store.directory:Directory.put", "after", 3),
+    "ingest: in the catalog's transaction": ("land", "shiftlog.catalog.batches:commit", "after", 3),
+    "ingest: committed, not acknowledged": ("land", "shiftlog.landing:Landing.accept", "after", 3),
+    "publish: the lease is taken": ("publish", "shiftlog.catalog.publishing:acquire", "after", 1),
+    "publish: sessions are folded": ("publish", "shiftlog.steps:fold", "after", 1),
+    "publish: one part is half written": ("publish", "shiftlog.store.directory:Directory._write", "after", 3),
+    "publish: all parts are written": ("publish", "shiftlog.catalog.publishing:commit", "before", 1),
+    "publish: lists are held back": ("publish", "shiftlog.catalog.publishing:_insert_parts", "before", 1),
+    "publish: in the commit, parts are in": ("publish", "shiftlog.catalog.publishing:_insert_parts", "after", 1),
+    "publish: in the commit, all is in": ("publish", "shiftlog.catalog.publishing:_advance", "after", 1),
+    "publish: committed, the lease not given back": ("publish", "shiftlog.catalog.publishing:commit", "after", 1),
+    "retention: in the catalog's transaction": ("sweep", "shiftlog.catalog.sweeping:forget_session_ids", "after", 1),
+    "retention: marked, the bytes still there": ("sweep", "shiftlog.store.objects:Objects.delete", "before", 1),
+    "retention: expired bytes gone, unnamed ones not": ("sweep", "shiftlog.store.objects:Objects.delete", "after", 1),
+}
+OUTCOMES = {
+    **{f"killed (-9), {name}": "every acknowledged event is published once; the next start goes on by itself" for name in KILLS},
+    "the disk is full": "events are refused (try again later), none is lost; with room again all goes on",
+    "the disk is read-only at a start": "the start is refused; once it can be written, all that was acknowledged is there",
+    "the clock jumps an hour ahead": "every event is published once",
+    "the clock jumps an hour back": "every event is published once; times only grow, new parts are listed once the clock has caught up",
+    "a bit flips in a published file": "named by `shiftlog verify`; `pull` refuses the file, and takes the others",
+    "a published file is torn": "never sent; named by `shiftlog verify`",
+    "a bit flips in a twin": "named by `shiftlog verify`",
+    "a landing object is torn": "publishing stops and names it; nothing of the account is published in part",
+}
+
+
+def table() -> str:
+    """The table of the page."""
+    return "\n".join(["| fault | outcome |", "|---|---|", *(f"| {fault} | {outcome} |" for fault, outcome in OUTCOMES.items())])
+
+
+def test_the_page_lists_exactly_these():
+    """No fault is claimed that is not tried, and none is tried that is not told."""
+    assert table() in PAGE.read_text()
+    assert len(re.findall(r"^\| (?!fault|---)", PAGE.read_text().partition("## Faults")[2].partition("\n## ")[0], re.MULTILINE)) == len(
+        OUTCOMES
+    )
+
+
+@pytest.fixture
+def day() -> Simulation:
+    return simulate("A", agents=12, days=1, start=START, seed=7, late=0.02, repeat=0.02)
+
+
+def pieces(day: Simulation) -> list[pl.DataFrame]:
+    return in_batches(day.arrivals(), 6, 7)
+
+
+def killed(house: House, kill: tuple[str, str, str, int], *arguments: object) -> None:
+    action, step, when, call = kill
+    script = Path(__file__).with_name("killed.py")
+    words = [script, house.directory, step, when, call, action, *arguments]
+    done = subprocess.run([sys.executable, *map(str, words)], env={**os.environ, "SHIFTLOG_LEAD_MILLISECONDS": "0"}, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def finished(house: House, day: Simulation, acknowledged: set[int]) -> None:
+    """The next process sends what was not acknowledged, and publishes: the truth, with every file as it was signed."""
+    for piece in pieces(day):
+        if piece["batch"][0] not in acknowledged:
+            land(house, piece.select(SENT.keys()))
+    publish_at(house, LATER)
+    check_against_truth(house, day)
+    assert prove(house, "A").wrong == []
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("name", KILLS)
+def test_killed_at_a_step(house: House, day: Simulation, tmp_path: Path, name: str):
+    """Then started again."""
+    kill = KILLS[name]
+    acks, batches = tmp_path / "acks", tmp_path / "batches.parquet"
+    acks.touch()
+    pl.concat(pieces(day)).write_parquet(batches)
+    if kill[0] == "land":
+        killed(house, kill, batches, acks)
+        assert 1 < len(acks.read_text().split()) < 6
+        return finished(house, day, {int(line) for line in acks.read_text().split()})
+    for piece in pieces(day):
+        land(house, piece.select(SENT.keys()))
+    everything = set(range(6))
+    if kill[0] == "publish":
+        killed(house, kill, LATER)
+        assert prove(house, "A").wrong == []
+        return finished(house, day, everything)
+    finished(house, day, everything)
+    instant = house.catalog.now() + 31 * DAY
+    killed(house, kill, instant)
+    assert prove(house, "A").wrong == []
+    sweep(at(house, instant))
+    assert {part.gz_gone is not None for part in all_parts(house)} == {True}
+    assert not list(house.within("objects").rglob("*.gz"))
+    rows = pl.concat([pl.read_parquet(house.store.source(part.twin_key)) for part in all_parts(house)], how="diagonal_relaxed")
+    assert set(rows["eventId"].drop_nulls()) == set(day.events["eventId"])
+
+
+# ── disks and clocks ──
+
+
+@pytest.mark.parametrize("what", ["full", "read-only"])
+def test_a_disk_that_gives_out(day: Simulation, tmp_path: Path, what: str):
+    """In the middle of taking events in."""
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        house = House.open(disk / "data", create=True, settings=Settings(lead_milliseconds=0))
+        with house.catalog.write() as conn:
+            accounts.ensure(conn, "A", house.catalog.now(), house.settings)
+        land(house, pieces(day)[0].select(SENT.keys()))
+        if what == "full":
+            fill(disk)
+            with pytest.raises(Later):
+                land(house, pieces(day)[1].select(SENT.keys()))
+            house.close()
+        else:
+            house.close()
+            make_read_only(disk)
+            with pytest.raises(Unusable):
+                House.open(disk / "data", settings=Settings(lead_milliseconds=0))
+        (disk / "filling").unlink() if what == "full" else subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        again = House.open(disk / "data", settings=Settings(lead_milliseconds=0))
+        finished(again, day, {0})
+        again.close()
+
+
+class Jumped(Catalog):
+    """A catalog whose clock has jumped by so many ms."""
+
+    def __init__(self, engine: sa.Engine, jump: int) -> None:
+        super().__init__(engine)
+        self._jump = jump
+
+    def now(self, conn: sa.Connection | None = None) -> int:
+        return super().now(conn) + self._jump
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("ahead_first", [True, False])
+def test_a_clock_that_jumps(house: House, day: Simulation, ahead_first: bool):
+    """Between two runs, by far more than the lead; ahead, or back from there."""
+    ahead = replace(house, catalog=Jumped(house.catalog.engine, HOUR))
+    first, second = (ahead, house) if ahead_first else (house, ahead)
+    arrivals = pieces(day)
+    for when, some in ((first, arrivals[:3]), (second, arrivals[3:])):
+        for piece in some:
+            land(when, piece.select(SENT.keys()))
+        with Worker(when) as worker:
+            close(worker, "A", now=LATER)
+    check_against_truth(ahead, day)
+    found = [(part.seq, part.generated) for part in all_parts(ahead)]
+    assert found == sorted(found)
+    assert [generated for _, generated in found] == sorted(generated for _, generated in found)
+    assert prove(ahead, "A").wrong == []
+
+
+# ── bytes ──
+
+
+@pytest.fixture
+def published(house: House, account: str, day: Simulation) -> House:
+    finished(house, day, set())
+    return house
+
+
+def damage(file: Path, *, torn: bool) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data[: len(data) // 2] if torn else data))
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_published_file_that_rots(published: House, keys: NewKey, tmp_path: Path, torn: bool):
+    """It is never taken for good."""
+    part = all_parts(published)[1]
+    damage(published.within("objects") / part.gz_key, torn=torn)
+    assert [str(part.name) in said for said in prove(published, "A").wrong] == [True]
+    with shiftlog_client(published, keys) as client:
+        done = pull(client, tmp_path / "lake", Options(), now=published.catalog.now())
+    assert list(done.failed) == [str(part.name)]
+    assert done.new == len(all_parts(published)) - 1
+
+
+def test_a_twin_that_rots(published: House):
+    """It is named."""
+    part = all_parts(published)[1]
+    damage(published.within("objects") / part.twin_key, torn=False)
+    assert [part.twin_key in said for said in prove(published, "A").wrong] == [True]
+
+
+@pytest.mark.usefixtures("account")
+def test_a_landing_object_that_is_torn(house: House, day: Simulation):
+    """Publishing stops; put right, it goes on."""
+    for piece in pieces(day):
+        land(house, piece.select(SENT.keys()))
+    file = sorted((house.within("objects") / "landing").rglob("*.parquet"))[2]
+    whole = file.read_bytes()
+    damage(file, torn=True)
+    with pytest.raises(Damaged, match=re.escape(file.name)):
+        publish_at(house, LATER)
+    assert all_parts(house) == []
+    file.write_bytes(whole)
+    finished(house, day, set(range(6)))
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text()
+    PAGE.write_text(re.sub(r"\| fault \| outcome \|\n(\|.*\n?)+", lambda _: table() + "\n", page))
