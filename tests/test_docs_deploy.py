@@ -10,6 +10,7 @@ import typer
 from shiftlog.catalog.vault import VARIABLE
 from shiftlog.cli.app import command
 from shiftlog.house import House
+from shiftlog.pgp import PASSPHRASE
 from shiftlog.server.monitor import Monitor
 from shiftlog.settings import table
 
@@ -17,8 +18,8 @@ PAGE = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text()
 
 
 def test_its_variables_are_settings():
-    """Or one of the two that are none: where the data is, and the secret key."""
-    known = {row["environment"] for row in table()} | {"SHIFTLOG_DATA", VARIABLE}
+    """Or one of the three that are none: where the data is, the secret key, and a client's passphrase."""
+    known = {row["environment"] for row in table()} | {"SHIFTLOG_DATA", VARIABLE, PASSPHRASE}
     assert set(re.findall(r"SHIFTLOG_[A-Z_]+", PAGE)) <= known
 
 

@@ -48,7 +48,7 @@ BRANCHES: dict[type[ShiftlogError], Branch] = {
     Unsupported: Branch(415, 5, "a media type or content encoding that is not spoken here"),
     Invalid: Branch(400, 1, "a parameter, a name or an event is wrong"),
     Unauthorized: Branch(401, 10, "no key, or a wrong, revoked or expired one; a bad, stale or repeated signature"),
-    Forbidden: Branch(403, 11, "the key has not this permission"),
+    Forbidden: Branch(403, 11, "the key has not this permission, or the account's files are encrypted"),
     NoFiles: Branch(404, 21, "No Available Files"),
     Missing: Branch(404, 20, "not there, or another account's"),
     Gone: Branch(410, 22, "deleted when its retention ended"),
