@@ -1,7 +1,7 @@
 """The engine of an Apache Spark cluster (4 or newer, standalone, YARN or Kubernetes, in client mode): `pip install 'shiftlog[spark]'`.
 
-A partition is one row of one Spark task, which `mapInArrow` takes to the Python of an executor; results come back to the driver
-in the partitions' order. Spark may run a task again, or twice at once: what a function writes has a key of its own every time.
+A partition is a row, which `mapInArrow` takes to the Python of an executor; results come back to the driver in the partitions' order.
+Spark may run a task again, or twice at once: what a function writes has a key of its own every time.
 
 The executors' Python has to have shiftlog of the same version, and finds the store by variables of its own (such as AWS_…): secrets do
 not travel. docs/spark.md has how both are brought about.
@@ -35,6 +35,7 @@ R = TypeVar("R")
 log = structlog.get_logger()
 
 _IDLE = 30.0  # seconds without a task at work, after which it is said
+_SLICES = 4  # for each that is worked on at once
 _PATIENCE = 5.0  # seconds that a standalone master may take to be reached
 _LOGGED = Path(__file__).with_name("log4j2.properties")
 _SAYING_NOTHING = ("at ", "File ", "Driver stacktrace", "During", "The above", "JVM stacktrace", "An error occurred while calling")
@@ -65,7 +66,8 @@ class Spark:
     ) -> Iterator[Any]:
         with _explained(), self._watched(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PySpark's own, of pandas, which is not used
-            rows = self._session.sparkContext.parallelize(tasks, len(tasks)).toDF("number long, task binary")
+            # Small tasks share one of Spark's, whose own beginning and end cost more than they do.
+            rows = self._session.sparkContext.parallelize(tasks, min(len(tasks), _SLICES * self.width)).toDF("number long, task binary")
             found = rows.mapInArrow(work, _RESULTS).toArrow().sort_by("number")
         for failed, result in zip(found["failed"], found["result"], strict=True):
             value = pickle.loads(result.as_py())  # noqa: S301 — of our own executors
