@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pysequoia
 import pytest
 from visitors import DAY, Browser, browsing, form_token, other_key, sign_in, values
 
@@ -556,3 +557,15 @@ def test_the_api_page_has_every_operation(browser: Browser) -> None:
     for path, operations in document["paths"].items():
         for method in operations:
             assert f"{method.upper()} {path}" in page
+
+
+def test_files_of_an_encrypted_account_are_offered_as_they_are_served(signed_in: Browser, worked: House) -> None:
+    """With the ending that the list has, and what the link leads to is there."""
+    public = str(pysequoia.Cert.generate("A reader <reader@example.net>"))
+    with worked.catalog.write() as conn:
+        accounts.update(conn, "A", {"pgp_key": public})
+    found = re.search(r'href="(/files/Agent[^"]*)"', signed_in.get(f"/files?{DAY}").text)
+    assert found is not None
+    assert found[1].endswith(".gz.pgp")
+    answer = signed_in.get(found[1])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pgp-encrypted")

@@ -108,13 +108,16 @@ class Situation:
     watermark: int | None
     landed: int
     grace: int
+    suffix: str  # of the account's files
 
     @classmethod
     def read(cls, house: House, account: str) -> Situation:
         with house.catalog.read() as conn:
             state = publishing.state(conn, account)
-            zone = accounts.get(conn, account).time_zone
-            return cls(house.catalog.now(conn), zone, state.watermark, state.landed, house.settings.grace)
+            known = accounts.get(conn, account)
+            suffix = "gz" if known.pgp_key is None else "gz.pgp"
+            now = house.catalog.now(conn)
+        return cls(now, known.time_zone, state.watermark, state.landed, house.settings.grace, suffix)
 
     @property
     def lag(self) -> int | None:
