@@ -11,11 +11,15 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 
-def serve(directory: Path) -> int:
-    """The port of a new server that publishes nothing by itself, and ends with this process."""
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+        return int(probe.getsockname()[1])
+
+
+def serve(directory: Path) -> int:
+    """The port of a new server that publishes nothing by itself, and ends with this process."""
+    port = free_port()
     command = [str(Path(sys.executable).with_name("shiftlog")), "serve", "--data", str(directory), "--port", str(port), "--no-publish"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     atexit.register(_stop, server)
