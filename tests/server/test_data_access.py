@@ -16,7 +16,7 @@ from callers import BASE, LE, LIST, Caller, error
 from readers import land, publish_at
 from scenes import DAY, HOUR, MINUTE, T0, login, logout, sent
 from shiftlog import retention, schema
-from shiftlog.catalog import accounts, tables
+from shiftlog.catalog import accounts, sweeping, tables
 from shiftlog.catalog.parts import Part
 from shiftlog.house import House
 
@@ -301,3 +301,22 @@ def test_an_account_without_a_part_has_an_empty_list(call: Caller):
     answer = call.get(f"{LIST}?startTime=0")
     assert error(answer)[:2] == (404, 21)
     assert int(answer.headers[COVERED]) > 0
+
+
+def test_a_list_that_is_kept_is_the_list(house: House, published: Sequence[Part], call: Caller):
+    """What was sent is sent again as it was, until a part comes, or its files go; for others it is another."""
+    first = call.get(f"{LIST}?startTime=0")
+    again = call.get(f"{LIST}?startTime=0")
+    assert again.content == first.content
+    assert int(again.headers[COVERED]) >= int(first.headers[COVERED])
+    assert call.get(f"{LIST}?startTime=0", Accept="application/xml").headers["content-type"] == "application/xml"
+    assert len(call.get(f"{LIST}?startTime=0&limit=1").json()["dataAccessFiles"]["file"]) == 1
+    land(house, sent(login(T0 + 6 * HOUR, agentID=3), logout(T0 + 7 * HOUR, agentID=3)))
+    [new] = publish_at(house, T0 + 9 * HOUR)
+    assert names(call.get(f"{LIST}?startTime=0")) == [str(part.name) for part in (*published, new)]
+    with house.catalog.write() as conn:
+        sweeping.expire_parts(conn, "gz", "A", new.generated, house.catalog.now())
+    assert names(call.get(f"{LIST}?startTime=0")) == [str(new.name)]
+    with house.catalog.write() as conn:
+        accounts.update(conn, "A", {"time_zone": "Asia/Kolkata"})
+    assert "+05:30" in call.get(f"{LIST}?startTime=0").text

@@ -90,22 +90,60 @@ def listing(
     `scope_from` and `scope_to` (half-open) filter by the start of the scope. `after` is the (generated, seq) of the last part
     of the page before. `now` is the catalog's clock.
     """
-    floor = conn.scalar(sa.select(_A.c.floor).where(_A.c.account == account))
-    covered = min(now if end is None else min(end, now), now if floor is None else floor)
-    until = now if end is None else min(end, now)
-    query = (
-        sa.select(*_COLUMNS)
-        .where(_T.c.account == account, _T.c.generated >= start, _T.c.generated < until, _T.c.gz_gone.is_(None))
-        .where(sa.tuple_(_T.c.generated, _T.c.seq) > sa.tuple_(*map(sa.literal, after)))
-        .order_by(_T.c.generated, _T.c.seq)
-    )
-    if scope_from is not None:
-        query = query.where(_T.c.scope_start >= scope_from)
-    if scope_to is not None:
-        query = query.where(_T.c.scope_start < scope_to)
+    listed = _listed(account, _until(now, end), start, scope_from, scope_to, after)
+    query = sa.select(*_COLUMNS).where(*listed).order_by(_T.c.generated, _T.c.seq)
     found = [Part(*row) for row in conn.execute(query if limit is None else query.limit(min(limit + 1, INT64_MAX)))]
     more = limit is not None and len(found) > limit
-    return Listing(found[:limit], covered, more)
+    return Listing(found[:limit], covered(conn, account, now, end), more)
+
+
+def covered(conn: sa.Connection, account: str, now: int, end: int | None) -> int:
+    """Up to which instant a list that is asked `now` and ends at `end` is complete, whatever is committed later."""
+    floor = conn.scalar(sa.select(_A.c.floor).where(_A.c.account == account))
+    return min(now if end is None else min(end, now), now if floor is None else floor)
+
+
+def stamp(
+    conn: sa.Connection,
+    account: str,
+    *,
+    now: int,
+    start: int = 0,
+    end: int | None = None,
+    scope_from: int | None = None,
+    scope_to: int | None = None,
+    after: tuple[int, int] = (-1, -1),
+) -> tuple[int, int]:
+    """How many parts a `listing` without a limit has, and the highest sequence number of them: as long as both are the same, so is it.
+
+    Parts come with higher numbers than all before, those whose files are gone never come back, and nothing else of them changes.
+    """
+    listed = _listed(account, _until(now, end), start, scope_from, scope_to, after)
+    query = sa.select(sa.func.count(), sa.func.max(_T.c.seq)).where(*listed)
+    count, last = conn.execute(query).one()
+    return int(count), int(last or 0)
+
+
+def _until(now: int, end: int | None) -> int:
+    return now if end is None else min(end, now)
+
+
+def _listed(
+    account: str, until: int, start: int, scope_from: int | None, scope_to: int | None, after: tuple[int, int]
+) -> list[sa.ColumnElement[bool]]:
+    """What is true of the parts that a list has."""
+    listed = [
+        _T.c.account == account,
+        _T.c.generated >= start,
+        _T.c.generated < until,
+        _T.c.gz_gone.is_(None),
+        sa.tuple_(_T.c.generated, _T.c.seq) > sa.tuple_(*map(sa.literal, after)),
+    ]
+    if scope_from is not None:
+        listed.append(_T.c.scope_start >= scope_from)
+    if scope_to is not None:
+        listed.append(_T.c.scope_start < scope_to)
+    return listed
 
 
 def find(conn: sa.Connection, account: str, name: PartName, now: int) -> Part | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
@@ -12,12 +12,14 @@ from starlette.responses import Response
 
 from shiftlog import hours, schema
 from shiftlog.catalog import accounts, parts
-from shiftlog.catalog.parts import Part
+from shiftlog.catalog.accounts import Account
+from shiftlog.catalog.parts import Listing, Part
 from shiftlog.errors import Forbidden, Invalid, Missing, NoFiles
 from shiftlog.house import House
 from shiftlog.names import PartName, split_suffix
 from shiftlog.server import files, formats, openapi, parameters, problems, shapes, zips
 from shiftlog.server.guard import Reading
+from shiftlog.server.lists import Page
 from shiftlog.server.parameters import Cursor, Instant, Limit
 from shiftlog.server.services import Services
 
@@ -67,15 +69,9 @@ class Window(NamedTuple):
         parameters.ordered("scopeFrom", scope_from, "scopeTo", scope_to)
         return cls(start, end, scope_from, scope_to, limit, parameters.after(cursor))
 
-
-class Found(NamedTuple):
-    """What a list answers."""
-
-    parts: Sequence[Part]
-    covered_until: int
-    more: bool
-    time_zone: str
-    suffix: str
+    def asked(self) -> dict[str, Any]:
+        """All but the limit, as `catalog.parts` takes it."""
+        return {"start": self.start or 0, "end": self.end, "scope_from": self.scope_from, "scope_to": self.scope_to, "after": self.after}
 
 
 @router.get(
@@ -96,48 +92,48 @@ async def list_files(
 ) -> Response:
     """The files that were generated in [startTime, endTime), in that order; scopeFrom and scopeTo filter by the hour covered."""
     services, here = Services.of(request), f"{_here(request, account)}/agentActivity"
-    formats.acceptable(request, formats.BOTH)
+    media = formats.acceptable(request, formats.BOTH)
     window = Window.of(startTime, endTime, scopeFrom, scopeTo, limit, cursor)
-    found = await services.threads.read(_find_all, services.house, account, window)
-    headers = {COVERED: str(found.covered_until)}
-    if not found.parts:
+    page, covered = await services.threads.read(_page, services, account, window, here, media)
+    headers = {COVERED: str(covered)}
+    if page.last is None:
         return _nothing(request, account, headers)
-    if found.more:
-        last = found.parts[-1]
-        headers |= parameters.next_link(here, request, cursor=parameters.cursor(last.generated, last.seq))
-    return formats.respond(request, _listed(account, here, found), offered=formats.BOTH, headers=headers)
+    if page.more:
+        headers |= parameters.next_link(here, request, cursor=parameters.cursor(*page.last))
+    return formats.written(page.body, media, headers)
 
 
 def _nothing(request: Request, account: str, headers: dict[str, str]) -> Response:
     return problems.respond(request, NoFiles(f"No Available Files: nothing of account {account} was generated in the range"), headers)
 
 
-def _find_all(house: House, account: str, window: Window) -> Found:
+def _page(services: Services, account: str, window: Window, here: str, media: str) -> tuple[Page, int]:
+    """The list as it is sent, and up to which instant it covers; blocks."""
+    house = services.house
     with house.catalog.read() as conn:
-        known = accounts.get(conn, account)
-        found = parts.listing(
-            conn,
-            account,
-            now=house.catalog.now(conn),
-            start=window.start or 0,
-            end=window.end,
-            scope_from=window.scope_from,
-            scope_to=window.scope_to,
-            after=window.after,
-            limit=window.limit,
-        )
+        known, now = accounts.get(conn, account), house.catalog.now(conn)
+        asked = window.asked()
+        of = (account, window, here, media, known.time_zone, known.pgp_key is None, parts.stamp(conn, account, now=now, **asked))
+        covered, page = parts.covered(conn, account, now, window.end), services.lists.get(of)
+        if page is None:
+            found = parts.listing(conn, account, now=now, limit=window.limit, **asked)
+    if page is None:
+        body = formats.render(_listed(account, here, found.parts, known), media)
+        page = Page(body, (found.parts[-1].generated, found.parts[-1].seq) if found.parts else None, found.more)
+        services.lists.keep(of, page)
     # A page that is cut covers only what comes before its last part: who forgets the next page loses nothing.
-    covered = min(found.covered_until, found.parts[-1].generated) if found.more else found.covered_until
-    return Found(found.parts, covered, found.more, known.time_zone, "gz" if known.pgp_key is None else "gz.pgp")
+    return page, min(covered, page.last[0]) if page.more and page.last else covered
 
 
-def _listed(account: str, here: str, found: Found) -> shapes.FileList:
-    iso = cache(lambda instant: hours.iso(instant, found.time_zone))  # an hour ends where the next one begins
-    file = [
-        shapes.File(str(part.name), iso(part.scope_start), iso(part.scope_end), f"{here}/{part.name}.{found.suffix}")
-        for part in found.parts
-    ]
+def _listed(account: str, here: str, found: Sequence[Part], known: Account) -> shapes.FileList:
+    iso = cache(lambda instant: hours.iso(instant, known.time_zone))  # an hour ends where the next one begins
+    suffix = _suffix(known)
+    file = [shapes.File(str(part.name), iso(part.scope_start), iso(part.scope_end), f"{here}/{part.name}.{suffix}") for part in found]
     return shapes.FileList(shapes.Files(account, shapes.Link(here, "self"), file))
+
+
+def _suffix(known: Account) -> str:
+    return "gz" if known.pgp_key is None else "gz.pgp"
 
 
 # ── the window as one archive ──
@@ -160,13 +156,18 @@ async def archive(
     """The files that the list has for the same parameters, as one archive: entries `{part}.json` with the lines of the `.gz`."""
     services = Services.of(request)
     window = Window.of(startTime, endTime, scopeFrom, scopeTo, None, None)
-    found = await services.threads.read(_find_all, services.house, account, window)
+    known, found = await services.threads.read(_find_all, services.house, account, window)
     headers = {COVERED: str(found.covered_until)}
     if not found.parts:
         return _nothing(request, account, headers)
-    if found.suffix != "gz":
+    if _suffix(known) != "gz":
         raise Forbidden(f"files of account {account} are encrypted; allowed: NAME.gz.pgp, one by one, as the list has them")
     return files.stream(services.threads, zips.Archive(services.house.store, found.parts), headers)
+
+
+def _find_all(house: House, account: str, window: Window) -> tuple[Account, Listing]:
+    with house.catalog.read() as conn:
+        return accounts.get(conn, account), parts.listing(conn, account, now=house.catalog.now(conn), **window.asked())
 
 
 # ── the files ──

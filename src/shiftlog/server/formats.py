@@ -29,7 +29,12 @@ def respond(
         HTTPException: 406, the request excludes all that is offered.
     """
     media = acceptable(request, offered)
-    return Response(render(document, media), media_type=_typed(media), headers={**(headers or {}), "Vary": "Accept"})
+    return written(render(document, media), media, headers)
+
+
+def written(body: bytes, media: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A document that is written already, in a form that the request may have."""
+    return Response(body, media_type=_typed(media), headers={**(headers or {}), "Vary": "Accept"})
 
 
 def acceptable(request: Request, offered: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from shiftlog.server.bodies import Bodies
 from shiftlog.server.identity import Keyring
 from shiftlog.server.ledger import Ledger
 from shiftlog.server.limits import Limits
+from shiftlog.server.lists import Lists
 from shiftlog.server.monitor import Monitor
 from shiftlog.server.origin import Origin
 from shiftlog.server.scheduler import Scheduler
@@ -35,7 +36,7 @@ class Services:
     def __init__(self, house: House, *, publish: bool) -> None:
         self.house = house
         downloads.check(house)
-        self.threads = Threads()
+        self.threads, self.lists = Threads(), Lists()
         self.monitor = Monitor(house)
         settings = house.settings
         self.limits = Limits(settings, house.catalog)
