@@ -69,6 +69,13 @@ def master(tmp_path_factory: pytest.TempPathFactory, s3_variables: dict[str, str
 
 
 @pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Another master, for the command line alone: a session of this process may hold all of the first one."""
+    with cluster_of_spark.running(tmp_path_factory.mktemp("another")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def spark(master: str, configuration: Path) -> Iterator[Spark]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", sys.executable)
@@ -224,15 +231,15 @@ def test_a_week_is_the_same_on_s3_with_postgresql(tmp_path: Path, week: pl.DataF
 # ── the command line ──
 
 
-def test_the_command_line_publishes_and_reports_on_a_cluster(tmp_path: Path, week: pl.DataFrame, master: str, shiftlog: Run):
+def test_the_command_line_publishes_and_reports_on_a_cluster(tmp_path: Path, week: pl.DataFrame, cluster: str, shiftlog: Run):
     """With the numbers that it has without, and nothing of Spark's on standard output."""
     with deployment(tmp_path / "data") as house:
         land(house, week.filter(pl.col("arrivesAt") < START + 2 * DAY).select(SENT.keys()))
-    published = shiftlog("publish", "--data", tmp_path / "data", "--engine", "spark", "--spark-master", master, "--format", "csv")
+    published = shiftlog("publish", "--data", tmp_path / "data", "--engine", "spark", "--spark-master", cluster, "--format", "csv")
     assert published.returncode == 0, published.stderr
     assert published.stdout.count("Agent.") > 10
     asked = ("report", "--data", tmp_path / "data", "--every", "1d", "--by", "group", "--format", "csv")
-    here, there = shiftlog(*asked), shiftlog(*asked, "--engine", "spark", SHIFTLOG_SPARK_MASTER=master)
+    here, there = shiftlog(*asked), shiftlog(*asked, "--engine", "spark", SHIFTLOG_SPARK_MASTER=cluster)
     assert here.stdout == there.stdout != ""
 
 
@@ -254,7 +261,7 @@ def test_what_cannot_be_is_told_in_a_line(house: House, words: tuple[str, ...], 
     assert "Traceback" not in found.stderr
 
 
-def test_a_worker_without_shiftlog_is_told(tmp_path: Path, master: str, shiftlog: Run):
+def test_a_worker_without_shiftlog_is_told(tmp_path: Path, cluster: str, shiftlog: Run):
     """And where that is explained."""
     bare = tmp_path / "python"
     run = "sys.argv = sys.argv[2:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
@@ -263,7 +270,7 @@ def test_a_worker_without_shiftlog_is_told(tmp_path: Path, master: str, shiftlog
     bare.chmod(0o755)
     with deployment(tmp_path / "data") as house:
         land(house, simulate("A", agents=2, days=1, start=START, seed=1).events)
-    found = shiftlog("publish", "--data", tmp_path / "data", "--engine", "spark", "--spark-master", master, PYSPARK_PYTHON=str(bare))
+    found = shiftlog("publish", "--data", tmp_path / "data", "--engine", "spark", "--spark-master", cluster, PYSPARK_PYTHON=str(bare))
     assert found.returncode != 0
     assert "the Python of Spark's workers has no shiftlog" in " ".join(found.stderr.split())
 
