@@ -191,11 +191,13 @@ def test_whatever_is_taken_away_nothing_is_lost_or_doubled(
 
 def test_another_publisher_takes_over(bed: Bed):
     """One is killed with SIGKILL in mid-run; the other publishes the account within the lease's time and a look's, and nothing twice."""
-    bed.kill("publisher-1")
+    for publisher in bed.publishers:
+        bed.kill(publisher)
     key = bed.key("B")
     client = Client(Profile(bed.urls[0], "B", bearer=key["bearer"]))
     events = simulate("B", agents=150, days=4, start=START, seed=3).events
     client.post_events(events)
+    bed.begin("publisher-0")
     until = time.monotonic() + 60
     t = tables.accounts
     with opened(bed) as house:

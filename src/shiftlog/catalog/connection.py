@@ -299,9 +299,25 @@ def _configure(dbapi_connection: Any, _record: Any) -> None:
 
     dbapi_connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver's guess
     journal = "WAL" if dbapi2.sqlite_version_info >= SAFE_WAL else "DELETE"
+    _set_journal(dbapi_connection, journal)
     # What is deleted is overwritten: the names of a forgotten agent must not stay in free pages.
-    for pragma in (f"journal_mode = {journal}", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         dbapi_connection.execute(f"PRAGMA {pragma}")
+
+
+def _set_journal(dbapi_connection: Any, journal: str) -> None:
+    """Of several processes that open a new file at once, SQLite tells all but one that it is locked, whatever its time-out."""
+    from pysqlite3 import dbapi2
+
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            dbapi_connection.execute(f"PRAGMA journal_mode = {journal}")
+            return
+        except dbapi2.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _begin(conn: sa.Connection) -> None:
