@@ -67,8 +67,7 @@ def _ours(scene: Scene) -> Work:
     from shiftlog.metrics import measures
 
     def work() -> pl.DataFrame:
-        flat = pl.scan_parquet(scene.data / "events.parquet").sort("agentID", "agentSessionId", "eventIndex")
-        return measures(flat, every="15m", by="agent")
+        return measures(pl.scan_parquet(scene.data / "events.parquet"), every="15m", by="agent")
 
     return work
 

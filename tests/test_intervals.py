@@ -16,7 +16,7 @@ from oracle import Session, flat
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout
 from shiftlog.errors import Invalid, TooLarge
 from shiftlog.hours import iso, parse
-from shiftlog.intervals import EVERY, INTERVALS, Buckets, buckets, clip, extent, intervals, span, split, steps
+from shiftlog.intervals import EVERY, INTERVALS, Buckets, buckets, clip, extent, intervals, split
 
 
 def shown(frame: pl.DataFrame, *names: str) -> list[tuple[Any, ...]]:
@@ -147,7 +147,7 @@ def test_the_extent_holds_every_interval_and_every_event():
     assert extent(flat(Session([event(T0), logout(T0 + 9)]))) == (T0, T0 + 10)
     assert extent(flat(Session([event(T0)], open=True)), now=T0 + 50) == (T0, T0 + 50)
     assert extent(flat()) is None
-    assert span(steps(flat(Session([event(T0)])))) == (T0, T0 + 1)
+    assert extent(flat(Session([event(T0)]))) == (T0, T0 + 1)
 
 
 # ── buckets ──

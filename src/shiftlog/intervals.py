@@ -1,8 +1,8 @@
 """Intervals: stretches of time in which an agent's state and concurrency did not change, and the buckets they fall in.
 
-The rule is section 1 of docs/metrics.md. Sessions come as a flat frame (columns `events.FLAT`, rows of one session
-adjacent). Withdrawn sessions, and rows without a timestamp, are passed over. Columns that not every source has may be
-missing: `open` (then every session is closed), `eventId`, `part` and what else only shiftlog's own files keep (null).
+The rule is section 1 of docs/metrics.md. Sessions come as a flat frame (columns `events.FLAT`, rows in any order).
+Withdrawn sessions, and rows without a timestamp, are passed over. Columns that not every source has may be missing:
+`open` (then every session is closed), `eventId`, `part` and what else only shiftlog's own files keep (null).
 
 Open sessions need to know what time it is. With `now` they end at min(now, last event + `timeout`), and nothing of them
 lies after; without it they are left out, which gives what files alone give.
@@ -24,6 +24,7 @@ import polars as pl
 from shiftlog.errors import Invalid, TooLarge
 from shiftlog.events import AgentState, EventType
 from shiftlog.hours import DAY, HOUR, MINUTE, zone
+from shiftlog.ordering import NEW_SESSION, in_order
 
 Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 
@@ -78,9 +79,6 @@ OPTIONAL: dict[str, pl.Expr] = {
 START, END, OPEN = pl.col("start"), pl.col("end"), pl.col("open")
 FIRST = (pl.col("session") != pl.col("session").shift()).fill_null(True)
 LAST = (pl.col("session") != pl.col("session").shift(-1)).fill_null(True)
-NEW_SESSION = ~(
-    pl.col("agentSessionId").eq_missing(pl.col("agentSessionId").shift()) & pl.col("agent_id").eq_missing(pl.col("agent_id").shift())
-)
 # A session's first row is given 0 where its maximum is unknown, so that filling forward never reaches into the session before.
 KNOWN_MAXIMUM = pl.when(pl.col("maximum") > 0).then("maximum").when("first").then(0).forward_fill()
 MORE_CHATS = pl.col("concurrency") - pl.when("first").then(0).otherwise(pl.col("concurrency").shift())
@@ -107,15 +105,16 @@ def clip(frame: pl.DataFrame, start: int | None, end: int | None) -> pl.DataFram
 
 def extent(flat: Frame, *, now: int | None = None, timeout: int = DAY) -> tuple[int, int] | None:
     """The shortest window that holds every interval and every event; None where there is no event."""
-    return span(steps(flat, now=now, timeout=timeout))
+    return span(selected(flat, now=now), now=now, timeout=timeout)
 
 
-def span(opened: pl.DataFrame) -> tuple[int, int] | None:
-    """The shortest window that holds all `steps`. It ends after the last event, since an event at its end is not in it."""
-    if opened.is_empty():
+def span(rows: pl.DataFrame, *, now: int | None, timeout: int) -> tuple[int, int] | None:
+    """The shortest window that holds all of `selected` rows. It ends after the last event, since an event at its end is not in it."""
+    first, last, opened = rows.select(START.min(), START.max().alias("last"), START.filter(OPEN).max().alias("opened")).row(0)
+    if first is None:
         return None
-    first, last = opened.select(START.min(), pl.max_horizontal(END.max(), START.max() + 1).alias("end")).row(0)
-    return first, last
+    # The last of the open sessions' events opens the interval that ends last.
+    return first, last + 1 if now is None or opened is None else max(last + 1, min(opened + timeout, now))
 
 
 # ── events with the intervals they open ──
@@ -132,17 +131,11 @@ def steps(flat: Frame, *, now: int | None = None, timeout: int = DAY, keep: Sequ
     The columns are `session` (a number), agent_id, agentSessionId, eventIndex, type, start, end, state, concurrency,
     maximum, open, `first` and `last` (of its session), `COUNTS`, and those of `keep`, named as in `INTERVALS` or `FLAT`.
     """
-    rows = _in_order(_selected(flat, keep, now)).with_columns(FIRST.alias("first"), LAST.alias("last"))
-    cleaned = rows.with_columns(
-        pl.col("state").fill_null(AgentState.UNKNOWN),
-        pl.col("concurrency").fill_null(0).clip(lower_bound=0),
-        KNOWN_MAXIMUM.replace(0, None).alias("maximum"),
-    )
-    return cleaned.with_columns(*_ends(now, timeout), *_counts())
+    return opened(in_order(selected(flat, now=now, keep=keep)), now=now, timeout=timeout)
 
 
-def _selected(flat: Frame, keep: Sequence[str], now: int | None) -> pl.DataFrame:
-    """The events with the columns that are needed, and each session's number."""
+def selected(flat: Frame, *, now: int | None, keep: Sequence[str] = ()) -> pl.DataFrame:
+    """The events that count, with the columns of `steps` that they have themselves."""
     lazy = flat.lazy()
     there = lazy.collect_schema().names()
     columns = [
@@ -151,14 +144,18 @@ def _selected(flat: Frame, keep: Sequence[str], now: int | None) -> pl.DataFrame
     ]
     events = lazy.filter(pl.col("eventIndex").is_not_null() & pl.col("timestamp").is_not_null()).select(columns)
     known = OPEN.fill_null(False)
-    events = events.filter(~known) if now is None else events.with_columns(known)
-    return events.with_columns(NEW_SESSION.cum_sum().alias("session")).collect()
+    return (events.filter(~known) if now is None else events.with_columns(known)).collect()
 
 
-def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of each session in order of time. Ours are; a file of another make may not be."""
-    backwards = rows.select((~FIRST & START.lt(START.shift())).any()).item()
-    return rows.sort("session", "start", "eventIndex") if backwards else rows
+def opened(rows: pl.DataFrame, *, now: int | None, timeout: int) -> pl.DataFrame:
+    """The `steps` of `selected` rows that are in order."""
+    numbered = rows.with_columns(NEW_SESSION.cum_sum().alias("session")).with_columns(FIRST.alias("first"), LAST.alias("last"))
+    cleaned = numbered.with_columns(
+        pl.col("state").fill_null(AgentState.UNKNOWN),
+        pl.col("concurrency").fill_null(0).clip(lower_bound=0),
+        KNOWN_MAXIMUM.replace(0, None).alias("maximum"),
+    )
+    return cleaned.with_columns(*_ends(now, timeout), *_counts())
 
 
 def _ends(now: int | None, timeout: int) -> tuple[pl.Expr, pl.Expr]:
