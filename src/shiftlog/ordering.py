@@ -18,7 +18,7 @@ NEW_SESSION = ~(
 SHARE_ROWS = 150_000  # rows that are put in order together: with all that is made of them they stay in the processor's cache
 _LOOKED_AT = 1_000  # rows that tell of most frames that they are not in order
 _SAMPLE = 10_000  # rows that tell where agents are many
-_WAYS = 8  # frames that a large one is cut into, which are cut again if they are large still
+_WAYS = 16  # frames at most that a large one is cut into; they are cut again where they are large still
 
 _AGENT, _TIME, _PLACE = pl.col("agent_id"), pl.col("start"), pl.col("eventIndex")
 
@@ -38,9 +38,10 @@ def shares(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _cut(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The rows in small frames of whole agents. Few passes over all of them, and hardly more memory than they take."""
+    ways = min(_WAYS, -(-rows.height // SHARE_ROWS))
     agents = rows["agent_id"].gather_every(max(1, rows.height // _SAMPLE)).sort()
-    bounds = agents.gather_every(max(1, len(agents) // _WAYS)).unique().sort().to_list()[1:]
-    if rows.height <= SHARE_ROWS or not bounds:
+    bounds = agents.gather_every(-(-len(agents) // ways)).unique().sort().to_list()[1:] if ways > 1 else []
+    if not bounds:
         yield rows
         return
     for low, high in pairwise([None, *bounds, None]):
