@@ -15,7 +15,7 @@ import polars as pl
 NEW_SESSION = ~(
     pl.col("agentSessionId").eq_missing(pl.col("agentSessionId").shift()) & pl.col("agent_id").eq_missing(pl.col("agent_id").shift())
 )
-SHARE_ROWS = 350_000  # rows that are put in order together, about: more are a little quicker, and take more memory
+SHARE_ROWS = 250_000  # rows that are put in order together, about: more are a little quicker, and take more memory
 _LOOKED_AT = 1_000  # rows that tell of most frames that they are not in order
 _SAMPLE = 10_000  # rows that tell where agents are many
 _WAYS = 16  # frames at most that a large one is cut into; they are cut again where they are large still
