@@ -6,7 +6,7 @@ import csv
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -322,6 +322,11 @@ def publish(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on, hour by hour, as shiftlog serve does; several may share the work.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="With --watch: answer GET /metrics on this port, for Prometheus.", show_default="none", min=1, max=65535),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="The address of that port.")] = "127.0.0.1",
     format_: FormatOption = Format.TABLE,
     engine: EngineOption = EngineName.LOCAL,
     spark_master: MasterOption = None,
@@ -338,7 +343,9 @@ def publish(
             raise Invalid("--watch publishes all accounts by the clock: leave out --account and --now")
         if engine is not EngineName.LOCAL:
             raise Invalid("--watch publishes on this machine; --engine spark is for a run over hours that are many or large")
-        return _watch(data)
+        return _watch(data, metrics_host, metrics_port)
+    if metrics_port is not None:
+        raise Invalid("--metrics-port is for --watch; a run ends, and prints what it did")
     from shiftlog.catalog import accounts
     from shiftlog.lease import Worker
     from shiftlog.publish import publish as run
@@ -357,10 +364,11 @@ def publish(
     render.rows(_shown(found, format_), format_, empty="nothing was due")
 
 
-def _watch(data: Path | None) -> None:
+def _watch(data: Path | None, metrics_host: str, metrics_port: int | None) -> None:
     import signal
     import threading
 
+    from shiftlog.server.exposition import exposed
     from shiftlog.server.monitor import Monitor
     from shiftlog.server.scheduler import Scheduler
 
@@ -368,8 +376,11 @@ def _watch(data: Path | None) -> None:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    with opened(data) as house:
-        scheduler = Scheduler(house, Monitor(house), publish=True)
+    with opened(data) as house, ExitStack() as resources:
+        monitor = Monitor(house)
+        if metrics_port is not None:
+            resources.enter_context(exposed(monitor.registry, metrics_host, metrics_port))
+        scheduler = Scheduler(house, monitor, publish=True)
         scheduler.start()
         try:
             stopped.wait()
