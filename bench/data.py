@@ -20,6 +20,8 @@ BUILD = ROOT / "build" / "bench"
 ACCOUNT = "bench"
 YEAR_BEGINS = 1_704_067_200_000  # 2024-01-01T00:00:00Z: in the past, so that everything is closed
 DAY = 86_400_000
+SIZES = {"1 M": 1_000_000, "10 M": 10_000_000}
+SIZES_END = YEAR_BEGINS + 40 * DAY  # when all of them are due
 
 # What the data follows from; where one of these changes, it is made again.
 _MAKERS = ("simulate.py", "landing.py", "publish.py", "sessions.py", "container.py", "catalog/tables.py")
@@ -86,3 +88,17 @@ def publish(house: House, now: int) -> None:
 
     with Worker(house) as worker:
         run(worker, ACCOUNT, now=now)
+
+
+def make_sizes(directory: Path, size: float) -> dict[str, float]:
+    """For each number of events of `SIZES`, two data directories: where they have landed, landed-N, and are published, published-N."""
+    facts = {}
+    for number, (name, count) in enumerate(SIZES.items()):
+        found = events(round(count * size), days=10)
+        with deployment(directory / f"landed-{number}", create=True) as house:
+            land(house, found, 50_000)
+        shutil.copytree(directory / f"landed-{number}", directory / f"published-{number}")
+        with deployment(directory / f"published-{number}") as house:
+            publish(house, SIZES_END)
+        facts[name] = found.height
+    return facts

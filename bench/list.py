@@ -7,7 +7,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from server import free_port, serve
 _PARTS, _ROUNDS = 10_000, 30
 _OURS, _STATIC = "shiftlog", "nginx, a file"
 _HOUR = 3_600_000
-_PATH = f"/data_access_le/account/{ACCOUNT}/le/agentActivity?startTime=0&endTime=99999999999999"
 
 
 def _data(size: float) -> Path:
@@ -27,7 +26,11 @@ def _data(size: float) -> Path:
 
 
 def _make(directory: Path, count: int) -> dict[str, float]:
-    """A catalog that names so many parts; their files are not asked for."""
+    return {"parts": entries(directory / "data", count)}
+
+
+def entries(directory: Path, count: int) -> int:
+    """A data directory whose catalog names so many parts; their files are not there, and not asked for."""
     from shiftlog.catalog import publishing
     from shiftlog.catalog.parts import NewPart
     from shiftlog.catalog.publishing import Lease, Outcome
@@ -42,7 +45,7 @@ def _make(directory: Path, count: int) -> dict[str, float]:
         parts.append(
             NewPart(scope_start=start, scope_end=start + _HOUR, part=0, revision=0, schema_version="1.0.0.4", **sizes, **counts, **keys)
         )
-    with deployment(directory / "data", create=True) as house:
+    with deployment(directory, create=True) as house:
         lease = publishing.acquire(house.catalog, ACCOUNT, "bench", 60_000, lambda _: True)
         with house.catalog.read() as conn:
             base = publishing.state(conn, ACCOUNT)
@@ -52,7 +55,12 @@ def _make(directory: Path, count: int) -> dict[str, float]:
             raise RuntimeError("another process holds the lease")
         publishing.commit(house.catalog, house.vault, lease, base, outcome, 0)
         publishing.release(house.catalog, lease)
-    return {"parts": count}
+    return count
+
+
+def path(since: int = 0) -> str:
+    """Where the list of all that was generated since (epoch ms) is asked for."""
+    return f"/data_access_le/account/{ACCOUNT}/le/agentActivity?startTime={since}&endTime=99999999999999"
 
 
 def _ours(scene: Scene) -> Work:
@@ -61,7 +69,7 @@ def _ours(scene: Scene) -> Work:
     shutil.copytree(scene.data / "data", scene.scratch / "data")
     with deployment(scene.scratch / "data") as house, house.catalog.write() as conn:
         bearer = keys.create(conn, house.vault, ACCOUNT, ["read"], house.catalog.now()).bearer
-    return _asking(serve(scene.scratch / "data"), _PATH, {"Authorization": f"Bearer {bearer}"})
+    return _again(asking(serve(scene.scratch / "data"), path(), {"Authorization": f"Bearer {bearer}"}))
 
 
 def _static(scene: Scene) -> Work:
@@ -84,10 +92,11 @@ def _static(scene: Scene) -> Work:
             break
         except ConnectionError:
             time.sleep(0.05)
-    return _asking(port, "/list.json", {})
+    return _again(asking(port, "/list.json", {}))
 
 
-def _asking(port: int, path: str, headers: Mapping[str, str]) -> Work:
+def asking(port: int, path: str, headers: Mapping[str, str]) -> Callable[[], tuple[float, bytes]]:
+    """A request over one connection: each time, how long its answer took (seconds), and the answer."""
     connection = HTTPConnection("127.0.0.1", port)
 
     def once() -> tuple[float, bytes]:
@@ -99,6 +108,11 @@ def _asking(port: int, path: str, headers: Mapping[str, str]) -> Work:
             raise RuntimeError(f"{path} was answered by {answer.status}: {body[:200]!r}")
         return time.perf_counter() - start, body
 
+    return once
+
+
+def _again(once: Callable[[], tuple[float, bytes]]) -> Work:
+    """Many times, after one that is not counted."""
     once()
     return lambda: [once() for _ in range(_ROUNDS)]
 

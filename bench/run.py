@@ -29,7 +29,7 @@ from data import BUILD
 from measure import Contestant, Figures, Question, Scene, Target
 
 RESULTS = Path(__file__).with_name("results")
-QUESTIONS = ("year", "publish", "decode", "metrics", "simulate", "startup", "ingest", "archive", "list", "day", "spark")
+QUESTIONS = ("year", "publish", "decode", "metrics", "simulate", "startup", "ingest", "archive", "list", "day", "growth", "spark")
 
 
 def main() -> int:

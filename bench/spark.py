@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from shiftlog.engine import Engine
 
-_SIZES = {"1 M": 1_000_000, "10 M": 10_000_000}
-_AFTER = data.YEAR_BEGINS + 40 * data.DAY
 _SCRIPT = data.ROOT / "scripts" / "spark.sh"
 
 
@@ -29,23 +27,7 @@ _SCRIPT = data.ROOT / "scripts" / "spark.sh"
 
 
 def _data(size: float) -> Path:
-    return data.made("spark", size, lambda directory: _make(directory, size))
-
-
-def _make(directory: Path, size: float) -> dict[str, float]:
-    """For each number of events, a data directory in which they have landed, and one that is published."""
-    import shutil
-
-    facts = {}
-    for number, (name, count) in enumerate(_SIZES.items()):
-        events = data.events(round(count * size), days=10)
-        with data.deployment(directory / f"landed-{number}", create=True) as house:
-            data.land(house, events, 50_000)
-        shutil.copytree(directory / f"landed-{number}", directory / f"published-{number}")
-        with data.deployment(directory / f"published-{number}") as house:
-            data.publish(house, _AFTER)
-        facts[name] = events.height
-    return facts
+    return data.made("spark", size, lambda directory: data.make_sizes(directory, size))
 
 
 def _engine(scene: Scene, workers: int) -> Engine:
@@ -87,7 +69,7 @@ def _publish(scene: Scene, number: int, workers: int) -> Work:
 
     def work() -> None:
         with data.deployment(scene.scratch / "data") as house, Worker(house) as worker:
-            publish(worker, data.ACCOUNT, now=_AFTER, engine=engine)
+            publish(worker, data.ACCOUNT, now=data.SIZES_END, engine=engine)
 
     return work
 
@@ -130,7 +112,7 @@ QUESTION = Question(
             needs="pyspark" if workers else None,
         )
         for what, run in (("publish", _publish), ("report", _report))
-        for number, events in enumerate(_SIZES)
+        for number, events in enumerate(data.SIZES)
         for workers in (0, 1, 2)
     ],
     targets=[
