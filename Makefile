@@ -27,6 +27,7 @@ check: setup ## format, lint, check types
 	@.venv/bin/mypy
 
 bench: setup ## measure against peers (ONLY=name for one question, SIZE=0.1 for a tenth of the data)
+	@scripts/debian.sh nginx-light curl || true
 	@.venv/bin/python bench/run.py $(ONLY)
 
 samples: setup ## draw the pictures of the documentation again (docs/images)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection
@@ -14,7 +12,7 @@ from typing import Any
 
 from data import ACCOUNT, YEAR_BEGINS, deployment, made
 from measure import Contestant, Question, Scene, Target, Work, times
-from server import free_port, serve
+from server import serve, static
 
 _PARTS, _ROUNDS = 10_000, 30
 _OURS, _STATIC = "shiftlog", "nginx, a file"
@@ -74,25 +72,11 @@ def _ours(scene: Scene) -> Work:
 
 def _static(scene: Scene) -> Work:
     """What ours answers, kept as a file."""
-    scratch = scene.scratch.absolute()
+    scratch = scene.scratch
     body = _fetched(_ours(scene))
     (scratch / "www").mkdir()
     (scratch / "www" / "list.json").write_bytes(body)
-    port = free_port()
-    (scratch / "nginx.conf").write_text(
-        f"worker_processes 1; daemon off; pid {scratch}/nginx.pid; error_log {scratch}/error.log; user root;"
-        f"events {{}} http {{ sendfile on; access_log off; default_type application/json;"
-        f"server {{ listen 127.0.0.1:{port}; root {scratch}/www; }} }}"
-    )
-    server = subprocess.Popen(["nginx", "-p", scratch, "-c", scratch / "nginx.conf"], stderr=subprocess.DEVNULL)
-    atexit.register(server.terminate)
-    for _ in range(100):
-        try:
-            HTTPConnection("127.0.0.1", port).connect()
-            break
-        except ConnectionError:
-            time.sleep(0.05)
-    return _again(asking(port, "/list.json", {}))
+    return _again(asking(static(scratch / "www", scratch), "/list.json", {}))
 
 
 def asking(port: int, path: str, headers: Mapping[str, str]) -> Callable[[], tuple[float, bytes]]:
@@ -143,7 +127,7 @@ QUESTION = Question(
     data=_data,
     contestants=[
         Contestant(_OURS, _ours, outcome=_answer, figures=_waits),
-        Contestant(_STATIC, _static, outcome=_answer, figures=_waits),
+        Contestant(_STATIC, _static, outcome=_answer, figures=_waits, needs="nginx"),
     ],
     targets=[
         Target(

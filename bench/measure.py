@@ -34,7 +34,7 @@ class Contestant:
 
     `prepare` does what is not timed (imports, opening, copying) and gives the work. `outcome` is what the work came to as a
     frame that has to be equal for all contestants that have one; `figures` are more numbers of a run. `needs` is the
-    module of a peer that may not be installed. With `cores` = 1 the process is bound to one.
+    module or the program of a peer that may not be installed. With `cores` = 1 the process is bound to one.
     """
 
     name: str

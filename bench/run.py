@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -29,7 +30,21 @@ from data import BUILD
 from measure import Contestant, Figures, Question, Scene, Target
 
 RESULTS = Path(__file__).with_name("results")
-QUESTIONS = ("year", "publish", "decode", "metrics", "simulate", "startup", "ingest", "archive", "list", "day", "growth", "spark")
+QUESTIONS = (
+    "year",
+    "publish",
+    "decode",
+    "metrics",
+    "simulate",
+    "startup",
+    "ingest",
+    "archive",
+    "list",
+    "download",
+    "day",
+    "growth",
+    "spark",
+)
 LONG = ("month",)  # measured where they are asked for by name
 
 
@@ -87,7 +102,7 @@ def measured(name: str, size: float) -> dict[str, Any]:
     """A question's result, which is kept in a file: the figures, and what became of its targets."""
     say(f"{name}: data")
     asked, here, data = question(name), machine.line(), process.child({"do": "make", "question": name, "size": size})
-    present = [one for one in asked.contestants if one.needs is None or importlib.util.find_spec(one.needs)]
+    present = [one for one in asked.contestants if one.needs is None or there(one.needs)]
     missing = {one.name: f"{one.needs} is not installed" for one in asked.contestants if one not in present}
     for peer, reason in missing.items():
         say(f"{name}: {peer} is left out: {reason}")
@@ -103,6 +118,11 @@ def measured(name: str, size: float) -> dict[str, Any]:
     directory.mkdir(exist_ok=True)
     (directory / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return result
+
+
+def there(name: str) -> bool:
+    """Whether there is a module or a program of this name."""
+    return importlib.util.find_spec(name) is not None or shutil.which(name) is not None
 
 
 def failed(name: str, problem: str) -> dict[str, Any]:
