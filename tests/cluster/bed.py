@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -32,11 +33,16 @@ class Bed:
         self.directory = directory
         self.environment = {**os.environ, **variables, "SHIFTLOG_SECRET_KEY_FILE": str(directory / "secret.key")}
         self.servers, self.publishers = [f"server-{n}" for n in range(servers)], [f"publisher-{n}" for n in range(publishers)]
-        self.ports = {name: _free_port() for name in self.servers}
+        self.ports = {name: _free_port() for name in (*self.servers, *self.publishers)}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def urls(self) -> list[str]:
-        return [f"http://127.0.0.1:{port}" for port in self.ports.values()]
+        return [self.url(name) for name in self.servers]
+
+    def url(self, name: str) -> str:
+        """Of a server; of a publisher only /metrics is there."""
+        return f"http://127.0.0.1:{self.ports[name]}"
 
     def start(self) -> None:
         for name in (*self.servers, *self.publishers):
@@ -46,18 +52,19 @@ class Bed:
 
     def begin(self, name: str) -> None:
         """Start a process; it is not waited for."""
-        words = ["serve", "--no-publish", "--port", str(self.ports[name])] if name in self.ports else ["publish", "--watch"]
+        words = ["serve", "--no-publish", "--port"] if name in self.servers else ["publish", "--watch", "--metrics-port"]
+        words.append(str(self.ports[name]))
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen([SHIFTLOG, *words], env=self.environment, stdout=log, stderr=log, start_new_session=True)
         self._pid(name).write_text(str(process.pid))
-        self._children = {**getattr(self, "_children", {}), name: process}
+        self._children[name] = process
 
     def wait(self, name: str) -> None:
         """Return when a server answers."""
         until = time.monotonic() + _PATIENCE
         while True:
             with suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{self.ports[name]}/readyz").status_code == 200:
+                if httpx.get(f"{self.url(name)}/readyz").status_code == 200:
                     return
             if time.monotonic() > until:
                 raise TimeoutError(f"{name} does not answer: {(self.directory / f'{name}.log').read_text()[-2000:]}")
@@ -66,7 +73,7 @@ class Bed:
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a process, by its pid file; returns when it has ended."""
         with suppress(ProcessLookupError, FileNotFoundError):
-            os.kill(int(self._pid(name).read_text()), number)
+            os.kill(self.pid(name), number)
             self._children[name].wait(_PATIENCE)
             self._pid(name).unlink()
 
@@ -87,8 +94,18 @@ class Bed:
         found: dict[str, str] = json.loads(self.run("keys", "create", "--account", account, *words, "--format", "json"))
         return found
 
-    def log(self, name: str) -> str:
-        return (self.directory / f"{name}.log").read_text()
+    def log(self, name: str) -> list[dict[str, Any]]:
+        """The lines of a process's log, from all of its lives."""
+        lines = (self.directory / f"{name}.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def number(self, name: str, metric: str) -> float:
+        """What a process counts, as Prometheus would have it."""
+        found = [line.split() for line in httpx.get(f"{self.url(name)}/metrics").text.splitlines() if line.startswith(f"{metric} ")]
+        return float(found[0][1])
+
+    def pid(self, name: str) -> int:
+        return int(self._pid(name).read_text())
 
     def _pid(self, name: str) -> Path:
         return self.directory / f"{name}.pid"

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 
 from cluster.bed import Bed
 from database import Postgresql
-from readers import every_row, standing
+from readers import all_parts, every_row, standing
 from s3 import Server
 from scenes import DAY
 from shiftlog.catalog import tables
@@ -27,11 +28,13 @@ from shiftlog.errors import Later
 from shiftlog.events import SENT
 from shiftlog.hours import iso, parse
 from shiftlog.house import House
+from shiftlog.names import PartName
 from shiftlog.settings import Settings
 from shiftlog.simulate import simulate
 
 START = parse("2026-03-02T00:00:00Z")
 LEASE = 3.0
+LOOK = 2_000 + 10_000  # ms from one look of a publisher's to the next, and how late it may be on a busy machine
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ class Load:
         self.keys = {f"A{n}": bed.key(f"A{n}")["bearer"] for n in range(accounts)}
         self.events = {name: simulate(name, agents=6, days=2, start=START, seed=n).events for n, name in enumerate(self.keys)}
         self.accepted: dict[str, set[str]] = {name: set() for name in self.keys}
-        self.read: dict[str, set[str]] = {name: set() for name in self.keys}
+        self.read: dict[str, dict[PartName, pl.DataFrame]] = {name: {} for name in self.keys}
         self._batches, self._over = batches, threading.Event()
         self._threads = [threading.Thread(target=work, args=(name,)) for name in self.keys for work in (self._send, self._look)]
 
@@ -84,6 +87,11 @@ class Load:
 
     def sent(self) -> bool:
         return all(len(self.accepted[name]) == self.events[name].height for name in self.keys)
+
+    def meets(self, what: str) -> None:
+        """Some account has begun to send, and not ended: what is done now is done under load."""
+        sent = {name: (len(self.accepted[name]), self.events[name].height) for name in self.keys}
+        assert any(0 < now < all_ for now, all_ in sent.values()), f"{what} met no load: {sent}"
 
     def finish(self, seconds: float) -> None:
         """Wait until everything was accepted, and end."""
@@ -131,15 +139,22 @@ class Load:
             time.sleep(0.2)
 
     def _look(self, name: str) -> None:
-        """Every listed file can be read, and has what its name says; none comes twice."""
-        clients = self._clients(name)
+        """Every listed file can be read, and is its twin; no list has a file twice, or an event in two standing sessions."""
+        clients, read = self._clients(name), self.read[name]
 
         def look() -> None:
             client = next(clients)
-            for file in client.list(0).files:
-                if str(file.name) not in self.read[name]:
-                    client.read(file)
-                    self.read[name].add(str(file.name))
+            files = client.list(0).files
+            assert len({file.name for file in files}) == len(files), "a file is listed twice"
+            for file in files:
+                if file.name not in read:
+                    wire = client.read(file)
+                    twin = pl.read_parquet(client._get(file.href.removesuffix(".gz") + ".parquet", accept="*/*").content)
+                    assert wire.height == twin.height, f"{file.name} is not its twin"
+                    read[file.name] = twin
+            if read:
+                doubled = standing(pl.concat(read.values()))["eventId"].is_duplicated().sum()
+                assert doubled == 0, f"{doubled} events stand in more than one session"
 
         while not self._over.is_set():
             self._attempt("look", look)
@@ -161,7 +176,7 @@ def check(bed: Bed, load: Load) -> None:
 
 @pytest.mark.parametrize(
     ("accounts", "batches", "pause", "away"),
-    [(6, 12, 1.0, 3.0), pytest.param(20, 60, 5.0, 20.0, marks=pytest.mark.soak)],
+    [(6, 30, 1.0, 3.0), pytest.param(20, 60, 5.0, 20.0, marks=pytest.mark.soak)],
     ids=["short", "long"],
 )
 def test_whatever_is_taken_away_nothing_is_lost_or_doubled(
@@ -171,12 +186,16 @@ def test_whatever_is_taken_away_nothing_is_lost_or_doubled(
     load = Load(bed, accounts, batches)
     load.start()
     time.sleep(2)
+    load.meets("the end of a server")
     bed.kill("server-0")
     time.sleep(pause)
+    load.meets("the end of a publisher")
     bed.kill("publisher-0")
     time.sleep(pause)
+    load.meets("the restart of PostgreSQL")
     postgresql.restart()
     time.sleep(pause)
+    load.meets("the silence of S3")
     with s3_server.stopped():
         time.sleep(away)
     bed.begin("server-0")
@@ -185,32 +204,44 @@ def test_whatever_is_taken_away_nothing_is_lost_or_doubled(
     assert load.wrong == []
     assert load.seen["send: later"] > 0
     assert load.seen["look: done"] > 0
+    assert sum(map(len, load.read.values())) > 0
     print(dict(load.seen), sum(map(len, load.accepted.values())), "events")
     check(bed, load)
 
 
 def test_another_publisher_takes_over(bed: Bed):
-    """One is killed with SIGKILL in mid-run; the other publishes the account within the lease's time and a look's, and nothing twice."""
-    for publisher in bed.publishers:
-        bed.kill(publisher)
-    key = bed.key("B")
-    client = Client(Profile(bed.urls[0], "B", bearer=key["bearer"]))
+    """One is killed with SIGKILL in mid-run; the other publishes the account once the lease has ended, and nothing twice."""
+    for name in bed.publishers:
+        bed.kill(name)
+    client = Client(Profile(bed.urls[0], "B", bearer=bed.key("B")["bearer"]))
     events = simulate("B", agents=150, days=4, start=START, seed=3).events
     client.post_events(events)
-    bed.begin("publisher-0")
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     t = tables.accounts
+    lease = sa.select(t.c.holder, t.c.lease_until).where(t.c.account == "B")
     with opened(bed) as house:
+        for name in bed.publishers:
+            bed.begin(name)
         holder = None
         while holder is None:
             assert time.monotonic() < until
             with house.catalog.read() as conn:
-                holder = conn.scalar(sa.select(t.c.holder).where(t.c.account == "B"))
-    bed.kill("publisher-0", signal.SIGKILL)
-    bed.begin("publisher-1")
+                holder = conn.scalar(lease)
+        # A holder's name has its process in it.
+        [killed] = [name for name in bed.publishers if f"-{bed.pid(name)}-" in holder]
+        [other] = set(bed.publishers) - {killed}
+        bed.kill(killed, signal.SIGKILL)
+        with house.catalog.read() as conn:
+            left = conn.execute(lease).one()
+        assert left.holder == holder
+        assert all_parts(house, "B") == []
     while not client.list(0).files:
         assert time.monotonic() < until
         time.sleep(0.1)
+    [taken] = [line for line in bed.log(other) if line["event"] == "lease.taken_over" and line["account"] == "B"]
+    assert taken["before"] == holder
+    assert left.lease_until <= parse(taken["timestamp"]) <= left.lease_until + LOOK
+    assert bed.number(other, "shiftlog_lease_takeovers_total") >= 1
     bed.run("publish", "--account", "B", "--now", iso(START + 10 * DAY))
     with opened(bed) as house:
         rows = standing(every_row(house, suffix="parquet", account="B"))
