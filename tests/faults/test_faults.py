@@ -1,13 +1,11 @@
 """Faults, and what comes of them: no acknowledged event is lost or doubled, no broken part is listed, the next start needs no hand.
 
-docs/reliability.md has a table of exactly these; `python tests/faults/test_faults.py` writes it anew.
+docs/reliability.md has a table of exactly these (tests/faults/table.py).
 """
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from client.servers import shiftlog_client
 from disks import fill, make_read_only, small_disk
+from faults.killed import killed
+from faults.table import KILLS, OUTCOMES, PAGE, table
 from readers import all_parts, at, land, publish_at
 from scenes import DAY, HOUR
 from shiftlog.catalog import Catalog, accounts
@@ -37,44 +37,7 @@ from shiftlog.settings import Settings
 from shiftlog.simulate import Simulation, simulate
 from test_exactly_once import START, check_against_truth, in_batches
 
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 LATER = START + 4 * DAY
-
-#: name: what is killed, and the step (module:name), before or after it, at which call.
-KILLS = {
-    "ingest: before the object is written": ("land", "shiftlog.store.directory:Directory._write", "before", 3),
-    "ingest: the object is written, not yet durable": ("land", "shiftlog.store.directory:Directory._write", "after", 3),
-    "ingest: the object is durable, the catalog does not know": ("land", "shiftlog.store.directory:Directory.put", "after", 3),
-    "ingest: in the catalog's transaction": ("land", "shiftlog.catalog.batches:commit", "after", 3),
-    "ingest: committed, not acknowledged": ("land", "shiftlog.landing:Landing.accept", "after", 3),
-    "publish: the lease is taken": ("publish", "shiftlog.catalog.publishing:acquire", "after", 1),
-    "publish: sessions are folded": ("publish", "shiftlog.steps:fold", "after", 1),
-    "publish: one part is half written": ("publish", "shiftlog.store.directory:Directory._write", "after", 3),
-    "publish: all parts are written": ("publish", "shiftlog.catalog.publishing:commit", "before", 1),
-    "publish: lists are held back": ("publish", "shiftlog.catalog.publishing:_insert_parts", "before", 1),
-    "publish: in the commit, parts are in": ("publish", "shiftlog.catalog.publishing:_insert_parts", "after", 1),
-    "publish: in the commit, all is in": ("publish", "shiftlog.catalog.publishing:_advance", "after", 1),
-    "publish: committed, the lease not given back": ("publish", "shiftlog.catalog.publishing:commit", "after", 1),
-    "retention: in the catalog's transaction": ("sweep", "shiftlog.catalog.sweeping:forget_session_ids", "after", 1),
-    "retention: marked, the bytes still there": ("sweep", "shiftlog.store.objects:Objects.delete", "before", 1),
-    "retention: expired bytes gone, unnamed ones not": ("sweep", "shiftlog.store.objects:Objects.delete", "after", 1),
-}
-OUTCOMES = {
-    **{f"killed (-9), {name}": "every acknowledged event is published once; the next start goes on by itself" for name in KILLS},
-    "the disk is full": "events are refused (try again later), none is lost; with room again all goes on",
-    "the disk is read-only at a start": "the start is refused; once it can be written, all that was acknowledged is there",
-    "the clock jumps an hour ahead": "every event is published once",
-    "the clock jumps an hour back": "every event is published once; times only grow, new parts are listed once the clock has caught up",
-    "a bit flips in a published file": "named by `shiftlog verify`; `pull` refuses the file, and takes the others",
-    "a published file is torn": "never sent; named by `shiftlog verify`",
-    "a bit flips in a twin": "named by `shiftlog verify`",
-    "a landing object is torn": "publishing stops and names it; nothing of the account is published in part",
-}
-
-
-def table() -> str:
-    """The table of the page."""
-    return "\n".join(["| fault | outcome |", "|---|---|", *(f"| {fault} | {outcome} |" for fault, outcome in OUTCOMES.items())])
 
 
 def test_the_page_lists_exactly_these():
@@ -92,14 +55,6 @@ def day() -> Simulation:
 
 def pieces(day: Simulation) -> list[pl.DataFrame]:
     return in_batches(day.arrivals(), 6, 7)
-
-
-def killed(house: House, kill: tuple[str, str, str, int], *arguments: object) -> None:
-    action, step, when, call = kill
-    script = Path(__file__).with_name("killed.py")
-    words = [script, house.directory, step, when, call, action, *arguments]
-    done = subprocess.run([sys.executable, *map(str, words)], env={**os.environ, "SHIFTLOG_LEAD_MILLISECONDS": "0"}, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
 def finished(house: House, day: Simulation, acknowledged: set[int]) -> None:
@@ -121,19 +76,19 @@ def test_killed_at_a_step(house: House, day: Simulation, tmp_path: Path, name: s
     acks.touch()
     pl.concat(pieces(day)).write_parquet(batches)
     if kill[0] == "land":
-        killed(house, kill, batches, acks)
+        killed(house.directory, kill, batches, acks)
         assert 1 < len(acks.read_text().split()) < 6
         return finished(house, day, {int(line) for line in acks.read_text().split()})
     for piece in pieces(day):
         land(house, piece.select(SENT.keys()))
     everything = set(range(6))
     if kill[0] == "publish":
-        killed(house, kill, LATER)
+        killed(house.directory, kill, LATER)
         assert prove(house, "A").wrong == []
         return finished(house, day, everything)
     finished(house, day, everything)
     instant = house.catalog.now() + 31 * DAY
-    killed(house, kill, instant)
+    killed(house.directory, kill, instant)
     assert prove(house, "A").wrong == []
     sweep(at(house, instant))
     assert {part.gz_gone is not None for part in all_parts(house)} == {True}
@@ -246,8 +201,3 @@ def test_a_landing_object_that_is_torn(house: House, day: Simulation):
     assert all_parts(house) == []
     file.write_bytes(whole)
     finished(house, day, set(range(6)))
-
-
-if __name__ == "__main__":
-    page = PAGE.read_text()
-    PAGE.write_text(re.sub(r"\| fault \| outcome \|\n(\|.*\n?)+", lambda _: table() + "\n", page))
