@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 import polars as pl
 import sqlalchemy as sa
@@ -36,6 +37,7 @@ class _Request:
     events: pl.DataFrame
     rules: int = 0  # the version of those that the events keep to
     sent: int = 0
+    sessions: Sequence[tuple[str, int]] = ()  # whose session ids the events name, each pair once
     answer: Future[int] = field(default_factory=Future)
 
     @property
@@ -114,10 +116,9 @@ def _claims(ordered: Iterable[_Request]) -> list[Claim]:
     claims: dict[str, Claim] = {}
     row = 0
     for request in ordered:
-        low, high = request.events.select(low=pl.col("timestamp").min(), high=pl.col("timestamp").max()).row(0)
-        rows, before = request.events.height, claims.get(request.account)
-        sessions = _sessions(request.events)
-        claim = Claim(request.account, row, rows, low, high, sessions, request.rules)
+        times, rows, before = request.events["timestamp"], request.events.height, claims.get(request.account)
+        low, high = cast("int", times.min()), cast("int", times.max())
+        claim = Claim(request.account, row, rows, low, high, dict(request.sessions), request.rules)
         claims[request.account] = claim if before is None else _joined(before, claim)
         row += rows
     return list(claims.values())
@@ -128,9 +129,9 @@ def _joined(one: Claim, other: Claim) -> Claim:
     return Claim(one.account, one.first_row, one.rows + other.rows, low, high, {**one.sessions, **other.sessions}, one.rules)
 
 
-def _sessions(events: pl.DataFrame) -> dict[str, int]:
-    given = events.select("sessionId", "agentID").drop_nulls("sessionId").unique(maintain_order=True)
-    return dict(given.rows())
+def _sessions(events: pl.DataFrame) -> list[tuple[str, int]]:
+    pairs = dict.fromkeys(zip(events["sessionId"].to_list(), events["agentID"].to_list(), strict=True))
+    return [(id_, agent) for id_, agent in pairs if id_ is not None]
 
 
 # ── a session id belongs to one agent ──
@@ -144,7 +145,7 @@ def _entitled(house: House, group: Sequence[_Request]) -> list[_Request]:
     with house.catalog.read() as conn:
         known = [request for request in group if _keep_to_rules(house, conn, request)]
         for account in {request.account for request in known}:
-            ids = {id_ for request in known if request.account == account for id_ in _sessions(request.events)}
+            ids = {id_ for request in known if request.account == account for id_, _ in request.sessions}
             owners |= {(account, id_): agent for id_, agent in batches.owners(conn, account, ids).items()}
     for request in known:
         try:
@@ -167,12 +168,13 @@ def _keep_to_rules(house: House, conn: sa.Connection, request: _Request) -> bool
     if request.events.is_empty() and request.sent:
         request.answer.set_result(request.sent)
         return False
+    request.sessions = _sessions(request.events)
     return True
 
 
 def _claim(request: _Request, owners: dict[tuple[str, str], int]) -> None:
     mine: dict[tuple[str, str], int] = {}
-    for id_, agent in request.events.select("sessionId", "agentID").drop_nulls("sessionId").unique(maintain_order=True).rows():
+    for id_, agent in request.sessions:
         key = (request.account, id_)
         owner = owners.get(key, mine.setdefault(key, agent))
         if owner != agent:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from shiftlog.catalog import accounts, tables
-from shiftlog.catalog.connection import insert
+from shiftlog.catalog.connection import insert, pairs
 from shiftlog.errors import Missing
 
 _T, _IDS, _A = tables.batches, tables.session_ids, tables.accounts
-_MANY = 5_000  # values in one IN list: well under SQLite's limit of 32 766
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +87,23 @@ def is_committed(conn: sa.Connection, object_key: str, claims: Iterable[Claim]) 
 def _own(conn: sa.Connection, claim: Claim, now: int) -> list[str]:
     if not claim.sessions:
         return []
-    rows = [{"account": claim.account, "session_id": id_, "agent_id": agent, "seen_at": now} for id_, agent in claim.sessions.items()]
-    statement = insert(conn, _IDS)
-    keys = [column.name for column in _IDS.primary_key]
-    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_={"seen_at": now}), rows)
+    given = pairs(conn, claim.sessions)
+    # Without a condition, SQLite takes ON CONFLICT for one of a join.
+    rows = sa.select(sa.literal(claim.account), given.c.key, given.c.value, sa.literal(now, sa.BigInteger)).where(sa.true())
+    statement = insert(conn, _IDS).from_select(["account", "session_id", "agent_id", "seen_at"], rows)
+    keys, mine = [column.name for column in _IDS.primary_key], _IDS.c.agent_id == statement.excluded.agent_id
+    seen = conn.execute(statement.on_conflict_do_update(index_elements=keys, set_={"seen_at": now}, where=mine)).rowcount
+    if seen == len(claim.sessions):
+        return []
     found = owners(conn, claim.account, claim.sessions)
     return [id_ for id_, agent in claim.sessions.items() if found[id_] != agent]
 
 
-def owners(conn: sa.Connection, account: str, session_ids: Collection[str]) -> dict[str, int]:
+def owners(conn: sa.Connection, account: str, session_ids: Iterable[str]) -> dict[str, int]:
     """Which agents the session ids belong to, of those that were seen before."""
-    found: dict[str, int] = {}
-    asked = list(session_ids)
-    for start in range(0, len(asked), _MANY):
-        mine = (_IDS.c.account == account, _IDS.c.session_id.in_(asked[start : start + _MANY]))
-        rows = conn.execute(sa.select(_IDS.c.session_id, _IDS.c.agent_id).where(*mine))
-        found |= {id_: agent for id_, agent in rows}  # noqa: C416 (rows are not pairs to mypy)
-    return found
+    asked = sa.select(pairs(conn, dict.fromkeys(session_ids, 0)).c.key)
+    rows = conn.execute(sa.select(_IDS.c.session_id, _IDS.c.agent_id).where(_IDS.c.account == account, _IDS.c.session_id.in_(asked)))
+    return {id_: agent for id_, agent in rows}  # noqa: C416 (rows are not pairs to mypy)
 
 
 def published(conn: sa.Connection, account: str, since: int) -> dict[str, int]:

@@ -5,9 +5,10 @@ Where the catalog is a database server, it may be gone for a while, or be gone i
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
@@ -244,6 +245,17 @@ def insert(conn: sa.Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects import postgresql, sqlite
 
     return (sqlite if conn.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def pairs(conn: sa.Connection, found: Mapping[str, int]) -> sa.FromClause:
+    """Texts and whole numbers as rows (`key`, `value`): one statement for all of them, the same for any number."""
+    from sqlalchemy.dialects.postgresql import ARRAY
+
+    if conn.dialect.name == "sqlite":
+        return sa.func.json_each(json.dumps(found)).table_valued(sa.column("key", sa.String), sa.column("value", sa.BigInteger))
+    texts, numbers = sa.literal(list(found), ARRAY(sa.Text)), sa.literal(list(found.values()), ARRAY(sa.BigInteger))
+    rows = sa.func.unnest(texts, numbers).table_valued(sa.column("key", sa.Text), sa.column("value", sa.BigInteger))
+    return rows.render_derived()
 
 
 def unlocked(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
