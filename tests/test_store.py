@@ -281,11 +281,11 @@ def test_an_unwritable_directory(disk: Path):
 
 
 def test_a_directory_that_becomes_unwritable(disk: Path):
-    """An operator has to act: to try again would not help. What is there can be read."""
+    """Writers are to come again: it may be mended meanwhile. What is there can be read."""
     store = Directory(disk)
     store.put("a/before", b"x")
     make_read_only(disk)
-    with pytest.raises(Unusable, match="a/after cannot be written: Read-only file system"):
+    with pytest.raises(Later, match="after cannot be written: Read-only file system; nothing was taken"):
         store.put("a/after", b"x")
     assert store.get("a/before") == b"x"
 

@@ -6,7 +6,6 @@ docs/reliability.md has a table of exactly these (tests/faults/table.py).
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from client.servers import shiftlog_client
-from disks import fill, make_read_only, small_disk
+from disks import fill, make_read_only, make_writable, small_disk
 from faults.killed import killed
 from faults.table import KILLS, OUTCOMES, PAGE, table
 from readers import all_parts, at, land, publish_at
@@ -34,7 +33,7 @@ from shiftlog.proof import prove
 from shiftlog.publish import close
 from shiftlog.retention import sweep
 from shiftlog.settings import Settings
-from shiftlog.simulate import Simulation, simulate
+from shiftlog.simulate import Simulation
 from test_exactly_once import START, check_against_truth, in_batches
 
 LATER = START + 4 * DAY
@@ -48,11 +47,6 @@ def test_the_page_lists_exactly_these():
     )
 
 
-@pytest.fixture
-def day() -> Simulation:
-    return simulate("A", agents=12, days=1, start=START, seed=7, late=0.02, repeat=0.02)
-
-
 def pieces(day: Simulation) -> list[pl.DataFrame]:
     return in_batches(day.arrivals(), 6, 7)
 
@@ -62,6 +56,11 @@ def finished(house: House, day: Simulation, acknowledged: set[int]) -> None:
     for piece in pieces(day):
         if piece["batch"][0] not in acknowledged:
             land(house, piece.select(SENT.keys()))
+    check_published(house, day)
+
+
+def check_published(house: House, day: Simulation) -> None:
+    """Published now, what was accepted is the truth."""
     publish_at(house, LATER)
     check_against_truth(house, day)
     assert prove(house, "A").wrong == []
@@ -118,7 +117,7 @@ def test_a_disk_that_gives_out(day: Simulation, tmp_path: Path, what: str):
             make_read_only(disk)
             with pytest.raises(Unusable):
                 House.open(disk / "data", settings=Settings(lead_milliseconds=0))
-        (disk / "filling").unlink() if what == "full" else subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        (disk / "filling").unlink() if what == "full" else make_writable(disk)
         again = House.open(disk / "data", settings=Settings(lead_milliseconds=0))
         finished(again, day, {0})
         again.close()

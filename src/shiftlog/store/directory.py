@@ -22,9 +22,7 @@ class Directory(Objects):
 
         try:
             root.mkdir(parents=True, exist_ok=True)
-            probe = root / f".probe-{uuid.uuid4().hex}"
-            probe.touch()
-            probe.unlink()
+            _probe(root)
         except OSError as error:
             raise Unusable(f"the directory {root} cannot be written: {error.strerror}") from None
         self._root = root
@@ -99,8 +97,17 @@ class Directory(Objects):
         return self._root / key
 
     def reach(self) -> None:
-        if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
-            raise Later(f"{self.label} is not there, or cannot be written", retry_after=5)
+        try:
+            _probe(self._root)
+        except OSError as error:
+            raise Later(f"{self.label} is not there, or cannot be written: {error.strerror}", retry_after=5) from None
+
+
+def _probe(root: Path) -> None:
+    """Write something, and take it away: of a disk that has failed, the permissions tell nothing."""
+    probe = root / f".probe-{uuid.uuid4().hex}"
+    probe.touch()
+    probe.unlink()
 
 
 def _pieces(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
@@ -122,4 +129,6 @@ def _sync(path: Path) -> None:
 def _translated(error: OSError, target: Path) -> Later | Unusable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Later(f"no space is left to write {target.name}; nothing was taken", retry_after=60)
+    if error.errno in (errno.EROFS, errno.EIO):  # a disk in trouble: once it is mended, all goes on
+        return Later(f"{target.name} cannot be written: {error.strerror}; nothing was taken", retry_after=60)
     return Unusable(f"{target} cannot be written: {error.strerror}")

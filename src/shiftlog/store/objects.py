@@ -93,7 +93,7 @@ class Store(Protocol):
         """All objects whose key begins with the directory `prefix`."""
 
     def reach(self) -> None:
-        """Return if the store answers, and can be written as far as that can be seen without writing."""
+        """Return if the store answers, and can be written as far as that can be seen at little cost."""
 
 
 def scan(store: Store, keys: Iterable[str]) -> pl.LazyFrame:
