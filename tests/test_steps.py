@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shiftlog.names import PartName
 from shiftlog.sessions import dealt
-from shiftlog.spill import InMemory, Piece
+from shiftlog.spill import InMemory, Piece, Stretch
 from shiftlog.steps import Folded, Planned, plan
 
 HOUR = 3_600_000
@@ -18,7 +18,7 @@ NONE = InMemory(pl.DataFrame())
 
 def folded(share: int, **scopes: int) -> Folded:
     """A share that has so many rows in each scope (`h3=10`: ten in the third hour)."""
-    due = tuple(Piece(int(hour[1:]) * HOUR, share, NONE, 0, rows) for hour, rows in scopes.items())
+    due = tuple(Piece(int(hour[1:]) * HOUR, share, Stretch(NONE, 0, rows)) for hour, rows in scopes.items())
     return Folded(due, NONE, 0, 0, NONE, 0, {}, 0)
 
 

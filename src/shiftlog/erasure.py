@@ -29,8 +29,8 @@ from shiftlog.landing import parquet as landing_parquet
 from shiftlog.lease import Held, Worker
 from shiftlog.publish import wait_until
 from shiftlog.sessions import FOLDED
-from shiftlog.spill import InMemory, by_scope
-from shiftlog.steps import Folded
+from shiftlog.spill import InMemory
+from shiftlog.steps import Folded, pieces
 from shiftlog.store import scan
 
 log = structlog.get_logger()
@@ -235,7 +235,7 @@ class _Erasure:
 
     def _write(self, rows: pl.DataFrame, put: steps.Put) -> Iterator[NewPart]:
         nothing = InMemory(rows.clear())
-        folded = Folded(tuple(by_scope(rows, 0, InMemory)), nothing, 0, 0, nothing, 0, {}, 0)
+        folded = Folded(pieces(rows, 0, InMemory), nothing, 0, 0, nothing, 0, {}, 0)
         with self._house.catalog.read() as conn:
             revisions = parts.revisions(conn, self._account, rows["scope"].unique().to_list())
             version = accounts.get(conn, self._account).schema_version

@@ -86,10 +86,11 @@ class Gathered:
     aside: pl.DataFrame
 
 
-def gather(store: Store, pending: Pending, *, share: int = 0, shares: int = 1) -> Gathered:
-    """All that is pending of the agents in one of `shares` equal shares of the hash space."""
+def gather(store: Store, pending: Pending, *, share: int = 0, shares: int = 1, landed: pl.DataFrame | None = None) -> Gathered:
+    """All that is pending of the agents in one of `shares` equal shares of the hash space; `landed` where that is at hand (`ACCEPTED`)."""
     condition = None if shares == 1 else (dealt(shares) == share)
-    return together(store, pending, carried(store, pending, condition), foldable(landing.read(store, pending.batches, condition)))
+    there = landing.read(store, pending.batches, condition) if landed is None else landed
+    return together(store, pending, carried(store, pending, condition), foldable(there))
 
 
 def together(store: Store, pending: Pending, carried: pl.DataFrame, landed: pl.DataFrame) -> Gathered:

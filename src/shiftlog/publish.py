@@ -22,6 +22,7 @@ import structlog
 
 from shiftlog import hours, steps
 from shiftlog.catalog import accounts, parts, publishing
+from shiftlog.catalog.batches import Batch
 from shiftlog.catalog.parts import NewPart, Part
 from shiftlog.catalog.publishing import Outcome, State
 from shiftlog.engine import Engine
@@ -32,7 +33,7 @@ from shiftlog.house import House
 from shiftlog.lease import Held, Worker
 from shiftlog.pending import Pending, pending
 from shiftlog.spill import InMemory, Keep, Kept, in_directory, in_store
-from shiftlog.steps import Folded, Put
+from shiftlog.steps import Folded, Put, Share
 
 log = structlog.get_logger()
 
@@ -174,8 +175,27 @@ class _Run:
             keep = in_store(self.house.store, stack.enter_context(self._spilled()))
         elif shares > 1:
             keep = in_directory(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shiftlog-"))))
-        fold = partial(steps.fold, store=self.house.store, pending=self.pending, until=self.until, shares=shares, keep=keep)
-        return list(self._held(self.engine.run(fold, self._held(range(shares)), alone=True)))
+        fold = partial(steps.fold, store=self.house.store, pending=self.pending, until=self.until, keep=keep)
+        return list(self._held(self.engine.run(fold, self._held(self._dealt(shares, keep)), alone=True)))
+
+    def _dealt(self, shares: int, keep: Keep) -> list[Share]:
+        """The shares, and what has landed of each; of a single one that is all."""
+        if shares == 1:
+            return [Share(0, 1)]
+        deal = partial(steps.deal, store=self.house.store, shares=shares, keep=keep)
+        found = list(self._held(self.engine.run(deal, self._held(self._some_batches()), alone=True)))
+        return [Share(number, shares, tuple(rows[number] for rows in found if number in rows)) for number in range(shares)]
+
+    def _some_batches(self) -> Iterator[list[Batch]]:
+        """The batches in groups of about as many events as are folded at a time."""
+        group: list[Batch] = []
+        for batch in self.pending.batches:
+            group.append(batch)
+            if sum(each.rows for each in group) >= self.house.settings.fold_events:
+                yield group
+                group = []
+        if group:
+            yield group
 
     @contextmanager
     def _spilled(self) -> Iterator[str]:

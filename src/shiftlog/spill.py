@@ -83,11 +83,9 @@ def _to_store(store: Store, prefix: str, rows: pl.DataFrame) -> InStore:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """The rows of one scope (its start, epoch ms) of one share of the agents: [offset, offset + length) of what is kept."""
+class Stretch:
+    """Rows [offset, offset + length) of what is kept."""
 
-    scope: int
-    share: int
     kept: Kept
     offset: int
     length: int
@@ -96,10 +94,19 @@ class Piece:
         return self.kept.scan().slice(self.offset, self.length)
 
 
-def by_scope(rows: pl.DataFrame, share: int, keep: Keep) -> Iterator[Piece]:
-    """Keep the rows, and say where those of each scope are."""
-    ordered = rows.sort("scope", maintain_order=True)
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows of one scope (its start, epoch ms) of one share of the agents."""
+
+    scope: int
+    share: int
+    rows: Stretch
+
+
+def by(column: str, rows: pl.DataFrame, keep: Keep) -> Iterator[tuple[int, Stretch]]:
+    """Keep the rows, and say where those of each value of a column are, in order of the values."""
+    ordered = rows.sort(column, maintain_order=True)
     kept, offset = keep(ordered), 0
-    for scope, length in ordered.group_by("scope", maintain_order=True).len().rows():
-        yield Piece(scope, share, kept, offset, length)
+    for value, length in ordered.group_by(column, maintain_order=True).len().rows():
+        yield value, Stretch(kept, offset, length)
         offset += length

@@ -1,4 +1,5 @@
-"""The two steps of a publishing run: fold a share of the agents, write a part. Functions of plain data, for an engine to run anywhere.
+"""The steps of a publishing run: deal what has landed to shares of the agents, where there are several; fold a share; write a part.
+Functions of plain data, for an engine to run anywhere.
 
 They reach the store, and never the catalog: what they need to know from there is handed to them, and what should be written
 there is handed back (docs/decisions/0004). Each may be run twice, or given up halfway: what it writes has a key of its own every time.
@@ -8,20 +9,22 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeAlias
 
 import polars as pl
 
-from shiftlog import container
+from shiftlog import container, landing
+from shiftlog.catalog.batches import Batch
 from shiftlog.catalog.parts import NewPart
+from shiftlog.events import ACCEPTED
 from shiftlog.hours import HOUR, iso
 from shiftlog.names import PartName
 from shiftlog.pending import Pending, gather
 from shiftlog.sessions import FOLDED, TWIN, dealt, refold
-from shiftlog.spill import Keep, Kept, Piece, by_scope
+from shiftlog.spill import Keep, Kept, Piece, Stretch, by
 from shiftlog.store import Store
 
 #: How an object is stored, by key.
@@ -29,6 +32,15 @@ Put: TypeAlias = Callable[[str, bytes], None]
 
 _ORDER = ["agentID", "sessionStartTime", "agentSessionId", "eventIndex"]
 _WITHDRAWN = {"agentSessionId": pl.String(), "agentID": pl.Int64(), "scope": pl.Int64()}
+
+
+# ── dealing ──
+
+
+def deal(some: Sequence[Batch], *, store: Store, shares: int, keep: Keep) -> dict[int, Stretch]:
+    """What some batches have landed, by the share of its agents: each is read once, and not once for every share."""
+    rows = landing.read(store, some).with_columns(dealt(shares).alias("share"))
+    return dict(by("share", rows, keep))
 
 
 # ── folding ──
@@ -52,14 +64,29 @@ class Folded:
     repeats: int
 
 
-def fold(share: int, *, store: Store, pending: Pending, until: int, shares: int, keep: Keep) -> Folded:
-    """Fold one of `shares` shares of the agents; hours up to `until` (epoch ms) are due."""
-    gathered = gather(store, pending, share=share, shares=shares)
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of so many shares of the agents, and where the rows of it that have landed are; None where they have not been dealt."""
+
+    number: int
+    of: int
+    landed: tuple[Stretch, ...] | None = None
+
+    def rows(self) -> pl.DataFrame | None:
+        """Its rows that have landed (columns `events.ACCEPTED`), in order."""
+        if self.landed is None:
+            return None
+        return pl.concat([pl.LazyFrame(schema=ACCEPTED), *(rows.scan().select(ACCEPTED.keys()) for rows in self.landed)]).collect()
+
+
+def fold(share: Share, *, store: Store, pending: Pending, until: int, keep: Keep) -> Folded:
+    """Fold a share of the agents; hours up to `until` (epoch ms) are due."""
+    gathered = gather(store, pending, share=share.number, shares=share.of, landed=share.rows())
     account, timeout = pending.account, pending.timeout
     result = refold(gathered.fresh, gathered.prior, account=account, timeout=timeout, until=until, taken=gathered.taken)
     waiting = result.waiting.drop("closedAt")
     return Folded(
-        due=tuple(by_scope(pl.concat([result.due, _withdrawals(result.withdrawn)]), share, keep)),
+        due=pieces(pl.concat([result.due, _withdrawals(result.withdrawn)]), share.number, keep),
         waiting=keep(waiting),
         carried_sessions=waiting["agentSessionId"].n_unique(),
         carried_events=waiting.height,
@@ -68,6 +95,11 @@ def fold(share: int, *, store: Store, pending: Pending, until: int, shares: int,
         published_ids=dict(result.due.select("sessionId", "scope").drop_nulls("sessionId").unique().rows()),
         repeats=result.repeats,
     )
+
+
+def pieces(due: pl.DataFrame, share: int, keep: Keep) -> tuple[Piece, ...]:
+    """What is to be published of a share, kept, by scope."""
+    return tuple(Piece(scope, share, rows) for scope, rows in by("scope", due, keep))
 
 
 def _withdrawals(withdrawn: pl.DataFrame) -> pl.DataFrame:
@@ -98,7 +130,7 @@ def plan(folded: Iterable[Folded], published: Mapping[int, int], *, shares: int,
         for piece in share.due:
             pieces.setdefault(piece.scope, []).append(piece)
     for scope, there in sorted(pieces.items()):
-        count = max(1, -(-sum(piece.length for piece in there) // part_events))
+        count = max(1, -(-sum(piece.rows.length for piece in there) // part_events))
         for number in range(count):
             mine = tuple(piece for piece in there if _meet(number, count, piece.share, shares))
             yield Planned(PartName(scope, scope + HOUR, number, published.get(scope, -1) + 1), count, mine)
@@ -112,7 +144,7 @@ def _meet(number: int, count: int, share: int, shares: int) -> bool:
 def write(planned: Planned, *, account: str, schema_version: str, put: Put) -> NewPart | None:
     """Write a part and its twin; nobody sees them before the commit. None where no agent's hash is in the part's range."""
     name = planned.name
-    there = pl.concat(piece.scan() for piece in planned.pieces)
+    there = pl.concat(piece.rows.scan() for piece in planned.pieces)
     mine = there if planned.count == 1 else there.filter(dealt(planned.count) == name.part)
     rows = mine.collect().sort(_ORDER, nulls_last=True)
     if rows.is_empty():
