@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from hashlib import blake2b
 from itertools import chain, islice
-from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -23,6 +22,7 @@ import numpy as np
 import polars as pl
 from arro3.core import Array, list_array
 from msgspec import Meta
+from msgspec.structs import astuple
 
 from shiftlog.errors import BadEvent, Invalid, TooLarge, Unsupported
 from shiftlog.hours import DAY, iso
@@ -321,20 +321,23 @@ def _when(instant: int) -> str:
 
 
 def _frame(events: Sequence[AgentEvent]) -> pl.DataFrame:
-    scalars = {name: dtype for name, dtype in SENT.items() if name != "userProfileIDs"}
-    columns = [pl.Series(name, list(map(attrgetter(name), events)), dtype) for name, dtype in scalars.items()]
-    return pl.DataFrame([*columns, _profiles(events)]).select(SENT.keys())
+    # All values of an event at once, while it is at hand: going through the events once a column takes half as long again.
+    given = dict(zip(AgentEvent.__struct_fields__, map(list, zip(*map(astuple, events), strict=True)), strict=True))
+    profiles = "userProfileIDs"
+    return pl.DataFrame(
+        [_lists(profiles, given[profiles]) if name == profiles else pl.Series(name, given[name], SENT[name]) for name in SENT]
+    )
 
 
-def _profiles(events: Sequence[AgentEvent]) -> pl.Series:
+def _lists(name: str, given: Sequence[list[int] | None]) -> pl.Series:
     # A Series from a list of lists costs 3 µs a row; from all values and the offsets between them, a tenth of that.
-    given = [event.userProfileIDs for event in events]
     offsets = np.zeros(len(given) + 1, np.int64)
     np.cumsum([len(ids) if ids else 0 for ids in given], out=offsets[1:])
-    values = np.fromiter(chain.from_iterable(ids for ids in given if ids), np.int64, count=int(offsets[-1]))
-    lists = pl.Series("userProfileIDs", list_array(Array.from_numpy(offsets), Array.from_numpy(values)), SENT["userProfileIDs"])
-    none = pl.Series([None], dtype=SENT["userProfileIDs"])
-    return lists.zip_with(pl.Series([ids is not None for ids in given]), none).alias("userProfileIDs")
+    values = np.fromiter(chain.from_iterable(filter(None, given)), np.int64, count=int(offsets[-1]))
+    lists = pl.Series(list_array(Array.from_numpy(offsets), Array.from_numpy(values)), dtype=SENT[name])
+    if None in given:
+        lists = lists.zip_with(pl.Series([ids is not None for ids in given]), pl.Series([None], dtype=SENT[name]))
+    return lists.alias(name)
 
 
 # ── saying what is wrong: slow, exact, and only for events that were refused ──
