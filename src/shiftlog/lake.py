@@ -19,6 +19,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,8 @@ from shiftlog.names import PartName
 
 LAYOUT = 1
 SNAPSHOT, CHAIN = "lake.json", "chain.jsonl"
+_CHECKSUM = re.compile(rb'\{\n "checksum": "([0-9a-f]{64})",')  # SHA-256 of all that follows it
+_ANEW = "restore it, or pull into a new directory"
 #: The columns of every file. The path adds `account` and `date`, which Hive readers show as columns.
 SCHEMA: dict[str, pl.DataType] = {**FLAT, "revision": pl.Int32(), "part": pl.String()}
 
@@ -144,20 +147,29 @@ def read(directory: Path) -> Snapshot:
         raise Missing(f"{directory} is not a lake; shiftlog pull --into {directory} makes one") from None
     except OSError as error:
         raise Unusable(f"{path} cannot be read: {error.strerror}") from None
+    _check(path, text)
     try:
         layout = msgspec.json.decode(text, type=_Layout).layout
         if layout > LAYOUT:
             raise Unusable(f"the lake {directory} has layout {layout}; this shiftlog knows up to {LAYOUT}: use a newer one")
         return msgspec.json.decode(text, type=Snapshot)
-    except msgspec.DecodeError as error:
-        raise Damaged(f"{path} is not the snapshot of a lake ({error}); restore it, or pull into a new directory") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path} is not the snapshot of a lake ({error}); {_ANEW}") from None
+
+
+def _check(path: Path, text: bytes) -> None:
+    """Return if a snapshot is what was written; those of before there were checksums, and those made by hand, have none."""
+    found = _CHECKSUM.match(text)
+    if found is not None and sha256(text[found.end() :]).hexdigest() != found[1].decode():
+        raise Damaged(f"{path} is not what was written: its checksum is of something else; {_ANEW}")
 
 
 def write(directory: Path, snapshot: Snapshot) -> None:
     """Replace the snapshot, whole or not at all."""
     beside = directory / f".{SNAPSHOT}"
     with beside.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(snapshot), indent=1) + b"\n")
+        rest = msgspec.json.format(msgspec.json.encode(snapshot), indent=1).removeprefix(b"{") + b"\n"
+        file.write(b'{\n "checksum": "%s",%s' % (sha256(rest).hexdigest().encode(), rest))
         file.flush()
         os.fsync(file.fileno())
     beside.replace(directory / SNAPSHOT)

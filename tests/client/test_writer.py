@@ -169,7 +169,7 @@ def test_a_snapshot_that_was_cut_is_damaged(tmp_path: Path):
     add(tmp_path, (name(), rows(("1", 2))))
     snapshot = tmp_path / lake.SNAPSHOT
     snapshot.write_bytes(snapshot.read_bytes()[:100])
-    with pytest.raises(Damaged, match="is not the snapshot of a lake"):
+    with pytest.raises(Damaged, match="is not what was written"):
         add(tmp_path)
 
 

@@ -61,6 +61,8 @@ OUTCOMES = {
     "a bit flips in a published file": "named by `shiftlog verify`; `pull` refuses the file, and takes the others",
     "a published file is torn": "never sent; named by `shiftlog verify`",
     "a bit flips in a twin": "named by `shiftlog verify`",
+    "a page of the catalog rots (SQLite)": "named by `shiftlog doctor` or `verify --data`, and by what meets it; the last back-up goes on",
+    "a bit flips in a lake's snapshot, or it is torn": "named by what reads it; a new lake has the same files",
     "a landing object is torn": "publishing stops and names it; nothing of the account is published in part",
 }
 

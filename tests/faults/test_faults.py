@@ -156,12 +156,6 @@ def test_a_clock_that_jumps(house: House, day: Simulation, ahead_first: bool):
 # ── bytes ──
 
 
-@pytest.fixture
-def published(house: House, account: str, day: Simulation) -> House:
-    finished(house, day, set())
-    return house
-
-
 def damage(file: Path, *, torn: bool) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1

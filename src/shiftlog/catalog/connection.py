@@ -28,6 +28,9 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5)  # seconds between attempts at a catalog that do
 # A connection whose other end has vanished without a word is given up after so many seconds.
 _SCRUB_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds to wait for those who are reading in SQLite's log
 _WATCHED = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": _BUSY_SECONDS * 1000}
+# What SQLite says of a file whose bytes are not those that it wrote.
+_ROTTEN = ("malformed", "Could not decode")
+_RESTORE = "stop its servers, and go on with the last back-up (shiftlog restore)"
 _UNFIT = ("25006", "25P03")  # SQLSTATEs: a server that was demoted to a standby; a transaction that idled for too long
 # Older ones, Debian's among them, can lose a committed row in WAL mode with two connections. The wheel brings a newer one.
 SAFE_WAL = (3, 51, 3)
@@ -62,6 +65,7 @@ class Catalog:
 
         Raises:
             Unusable: it cannot be reached or written, is not there (and `create` is false), or is of a newer version.
+            Damaged: SQLite's file is not what was written.
         """
         path = _sqlite_path(url)
         if path and not create and not path.exists():
@@ -73,10 +77,14 @@ class Catalog:
             if not create and migrate.version(catalog.engine) is None:
                 raise Unusable(f"there is no shiftlog catalog in {_shown(url)}; it comes with the first key: shiftlog keys create")
             migrate.upgrade(catalog.engine)
-        except sa.exc.OperationalError as error:
-            raise Unusable(f"the catalog {_shown(url)} cannot be opened: {_said(error)}") from None
+        except UnicodeDecodeError as error:  # in the names of SQLite's tables
+            raise _damaged(error) from None
         except sa.exc.DatabaseError as error:
-            raise Unusable(f"{_shown(url)} is not a shiftlog catalog: {_said(error)}") from None
+            if _is_rotten(error):
+                raise _damaged(error) from None
+            if isinstance(error, sa.exc.OperationalError):
+                raise Unusable(f"the catalog {_shown(url)} cannot be opened: {_said(error)}") from None
+            raise Unusable(f"{_shown(url)} is not a shiftlog catalog: {_said(error)}; if it was one, {_RESTORE}") from None
         return catalog
 
     def close(self) -> None:
@@ -148,14 +156,30 @@ class Catalog:
 
         Raises:
             Later: there is no space for it, or the file cannot be written.
+            Damaged: SQLite's file is not what was written.
         """
         conn = self.engine.raw_connection()  # this cannot be done in a transaction
         try:
             conn.cursor().execute("VACUUM INTO ?", (str(target),))
         except self.engine.dialect.loaded_dbapi.OperationalError as error:
             raise Later(f"the catalog cannot be copied to {target}: {error}", retry_after=60) from None
+        except self.engine.dialect.loaded_dbapi.DatabaseError as error:
+            raise _damaged(error) from None
         finally:
             conn.close()
+
+    def check(self) -> None:
+        """Return if SQLite's file is whole: all of it is read. Others go on meanwhile. A database server looks after its own.
+
+        Raises:
+            Damaged: it is not.
+        """
+        if not self.one_machine:
+            return
+        with self.read() as conn:
+            found = [" ".join(str(row[0]).split()) for row in conn.execute(sa.text("PRAGMA integrity_check(3)"))]
+        if found != ["ok"]:
+            raise _damaged("; ".join(found))
 
     def _scrub_file(self, pause: float) -> bool:
         """Write SQLite's file anew, and what is in its log into it, whereby the log is emptied; else wait (s)."""
@@ -177,6 +201,8 @@ class Catalog:
             try:
                 result = once()
             except sa.exc.SQLAlchemyError as error:
+                if _is_rotten(error):
+                    raise _damaged(error) from error
                 if not _passing(error):
                     raise
                 if self.one_machine or self._gives_up():
@@ -270,6 +296,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
+        if _is_rotten(error):
+            raise _damaged(error) from error
         if not _passing(error):
             raise
         raise _later(error) from error
@@ -279,6 +307,16 @@ def _passing(error: sa.exc.SQLAlchemyError) -> bool:
     """Whether it may go well next time."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError) or state in _UNFIT
+
+
+def _is_rotten(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether SQLite's file is not what was written: to try again would not help."""
+    return isinstance(error, sa.exc.DatabaseError) and any(sign in str(error.orig) for sign in _ROTTEN)
+
+
+def _damaged(found: Exception | str) -> Damaged:
+    said = _said(found) if isinstance(found, sa.exc.SQLAlchemyError) else str(found)
+    return Damaged(f"the catalog is damaged ({said}): {_RESTORE}")
 
 
 def _later(error: sa.exc.SQLAlchemyError, remark: str = "") -> Later:

@@ -146,7 +146,8 @@ def verify(
 ) -> None:
     """Prove a lake, offline: every file is there, and is what the server has signed; with a profile, nothing that it published is missing.
 
-    Without a lake, prove a deployment: every part that it has published and not deleted is there, and is what it has signed.
+    Without a lake, prove a deployment: its catalog is whole, and every part that it has published and not deleted is there, and is what it
+    has signed.
 
     Example: `shiftlog verify lake`
     Example: `shiftlog verify --data /srv/shiftlog`
@@ -162,6 +163,7 @@ def _verify_deployment(data: Path | None, format_: Format) -> None:
     from shiftlog.proof import prove
 
     with opened(data) as house, render.progress("files") as bar:
+        house.catalog.check()
         with house.catalog.read() as conn:
             known = accounts.every(conn)
         task = bar.add_task("parts proved", total=None)
