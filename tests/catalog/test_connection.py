@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -298,13 +299,17 @@ def name_agents(catalog: Catalog, number: int) -> int:
         return accounts.name(conn, "A", [("agent", n, 0, f"Agent {n}") for n in range(number)])
 
 
-def test_a_database_server_without_its_driver():
+def test_a_database_server_without_its_driver(monkeypatch: pytest.MonkeyPatch):
     """The message names the extra, and does not show the password."""
-    message = refusal("postgresql+nodriver://user:hunter2@localhost/shiftlog")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    message = refusal("postgresql+psycopg://user:hunter2@localhost/shiftlog")
+    assert "pip install 'shiftlog[postgresql]'" in message
     assert "hunter2" not in message
 
 
-@pytest.mark.parametrize("url", ["nonsense://user:hunter2@host/x", "://user:hunter2"])
+@pytest.mark.parametrize(
+    "url", ["nonsense://user:hunter2@host/x", "://user:hunter2", "postgresql+nodriver://user:hunter2@localhost/shiftlog"]
+)
 def test_a_url_of_no_database(url: str):
     """It says what is expected, without the password."""
     message = refusal(url)
