@@ -8,9 +8,10 @@ setup: ## make or update .venv; silent when nothing changed (PYTHON=python3.12 c
 run: ## a simulated day of 200 agents, published and served (DATA=directory keeps it; PORT=8080)
 	@scripts/run.sh
 
-cluster: setup ## PostgreSQL, an S3 server, 3 servers and 2 publishers with a simulated load; Ctrl-C ends it
+cluster: setup ## PostgreSQL, an S3 server, 3 servers and 2 publishers with a simulated load (SPARK=1: and Spark); Ctrl-C ends it
 	@scripts/debian.sh ceph-mon ceph-osd ceph-common radosgw curl
-	@PYTHONPATH=tests .venv/bin/python -m cluster.bed build/cluster
+	@$(if $(SPARK),scripts/spark.sh install)
+	@PYTHONPATH=tests .venv/bin/python -m cluster.bed build/cluster $(if $(SPARK),--spark)
 
 test: ## the tests, without the long forms (ARGS='tests/test_names.py -x' goes to pytest)
 	@scripts/test.sh $(ARGS)

@@ -1,6 +1,6 @@
 """A whole deployment on loopback: PostgreSQL, an S3 server, servers and publishers, each a process of its own with a pid file.
 
-    python -m cluster.bed DIR     (make cluster) start it with a simulated load, print what to open, and end it with Ctrl-C
+    python -m cluster.bed DIR [--spark]   (make cluster) start it with a simulated load, print what to open, and end it with Ctrl-C
 
 Everything is real, and installed by this repository's scripts. Nothing in it outlives the directory.
 """
@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import sqlalchemy as sa
+
+import cluster_of_spark
+from shiftlog.house import House
+from shiftlog.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SHIFTLOG = str(Path(sys.executable).with_name("shiftlog"))
@@ -47,7 +53,7 @@ class Bed:
     def start(self) -> None:
         for name in (*self.servers, *self.publishers):
             self.begin(name)
-        for name in self.servers:
+        for name in (*self.servers, *self.publishers):
             self.wait(name)
 
     def begin(self, name: str) -> None:
@@ -60,11 +66,12 @@ class Bed:
         self._children[name] = process
 
     def wait(self, name: str) -> None:
-        """Return when a server answers."""
+        """Return when a process answers."""
+        asked = f"{self.url(name)}/{'readyz' if name in self.servers else 'metrics'}"
         until = time.monotonic() + _PATIENCE
         while True:
             with suppress(httpx.TransportError):
-                if httpx.get(f"{self.url(name)}/readyz").status_code == 200:
+                if httpx.get(asked).status_code == 200:
                     return
             if time.monotonic() > until:
                 raise TimeoutError(f"{name} does not answer: {(self.directory / f'{name}.log').read_text()[-2000:]}")
@@ -74,6 +81,7 @@ class Bed:
         """End a process, by its pid file; returns when it has ended."""
         with suppress(ProcessLookupError, FileNotFoundError):
             os.kill(self.pid(name), number)
+            os.kill(self.pid(name), signal.SIGCONT)  # one that was stopped takes no other signal
             self._children[name].wait(_PATIENCE)
             self._pid(name).unlink()
 
@@ -87,6 +95,15 @@ class Bed:
         if done.returncode:
             raise RuntimeError(f"shiftlog {' '.join(words)}: {done.stderr}")
         return done.stdout
+
+    @contextmanager
+    def opened(self) -> Iterator[House]:
+        """The deployment in this process, whose environment has to lead to it."""
+        house = House.open(None, settings=Settings(secret_key_file=self.environment["SHIFTLOG_SECRET_KEY_FILE"], lead_milliseconds=0))
+        try:
+            yield house
+        finally:
+            house.close()
 
     def key(self, account: str, permissions: Sequence[str] = ("read", "write")) -> dict[str, str]:
         """A new key, and the account with it: the fields that `keys create` prints."""
@@ -140,13 +157,24 @@ def _backends(directory: Path) -> Iterator[dict[str, str]]:
         script("postgresql.sh", "remove", directory / "postgresql")
 
 
-def main(where: str) -> None:
+@contextmanager
+def _spark(directory: Path, variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """A master with two workers, which can reach the store, and the variables by which commands find it."""
+    with cluster_of_spark.running(directory, variables) as master:
+        yield {"SHIFTLOG_SPARK_MASTER": master, "PYSPARK_PYTHON": sys.executable}
+
+
+def main(where: str, *options: str) -> None:
     directory = Path(where).absolute()
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)  # PostgreSQL runs as another user
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print("cluster: starting PostgreSQL and an S3 server", file=sys.stderr)
-    with _backends(directory) as variables:
+    with ExitStack() as stack:
+        variables = stack.enter_context(_backends(directory))
+        if "--spark" in options:
+            print("cluster: starting a Spark master and two workers", file=sys.stderr)
+            variables |= stack.enter_context(_spark(directory / "spark", variables))
         bed = Bed(directory, variables)
         print("cluster: starting 3 servers and 2 publishers", file=sys.stderr)
         key = bed.key("demo", ("read", "write", "admin"))
@@ -161,9 +189,19 @@ def main(where: str) -> None:
 
 
 def _show(bed: Bed, variables: dict[str, str], key: dict[str, str]) -> None:
+    """What to open, and no secret but the account's key; the others are in a file that its owner alone can read."""
+    secrets = bed.directory / "environment"
+    secrets.touch(0o600)
+    wanted = {**variables, "SHIFTLOG_SECRET_KEY_FILE": bed.environment["SHIFTLOG_SECRET_KEY_FILE"]}
+    secrets.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
     print("\n".join(["", *(f"server     {url}" for url in bed.urls), f"account    demo\nbearer     {key['bearer']}"]))
-    print(f"catalog    {variables['SHIFTLOG_CATALOG']}\nstore      {variables['SHIFTLOG_STORE']} at {variables['AWS_ENDPOINT_URL']}")
+    print("\n".join(f"publisher  {bed.url(name)}/metrics" for name in bed.publishers))
+    print(f"catalog    {sa.make_url(variables['SHIFTLOG_CATALOG']).render_as_string(hide_password=True)}")
+    print(f"store      {variables['SHIFTLOG_STORE']} at {variables['AWS_ENDPOINT_URL']}")
+    if "SHIFTLOG_SPARK_MASTER" in variables:
+        print(f"spark      {variables['SHIFTLOG_SPARK_MASTER']}")
     print(f"logs       {bed.directory}/*.log, pids in *.pid: kill one, and look what happens")
+    print(f"commands   . {secrets}; {SHIFTLOG} doctor")
     print("\nOpen any of the servers and sign in with the bearer token; metrics are at /metrics. Ctrl-C ends all of it.\n")
 
 
