@@ -66,7 +66,8 @@ start() {
   at=$(port) ui=$(port)
   run master org.apache.spark.deploy.master.Master --host 127.0.0.1 --port "$at" --webui-port "$ui"
   for number in $(seq "$workers"); do
-    run "worker-$number" org.apache.spark.deploy.worker.Worker --host 127.0.0.1 --webui-port 0 --cores "${CORES:-1}" \
+    # Each has an address of its own: Spark repeats a slow task on another machine only.
+    run "worker-$number" org.apache.spark.deploy.worker.Worker --host "127.0.0.$((number + 1))" --webui-port 0 --cores "${CORES:-1}" \
       --memory "${MEMORY:-1g}" --work-dir "$dir/work" "spark://127.0.0.1:$at"
   done
   for _ in $(seq 300); do

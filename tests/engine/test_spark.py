@@ -16,7 +16,7 @@ import pytest
 
 import cluster_of_spark
 from database import Postgresql
-from readers import all_parts, land
+from readers import all_parts, every_row, land, standing
 from scenes import DAY
 from shiftlog.archive import Archive
 from shiftlog.catalog import accounts
@@ -26,7 +26,7 @@ from shiftlog.engine.local import LOCAL
 from shiftlog.engine.spark import Spark, connected
 from shiftlog.errors import Damaged, Later, Unusable
 from shiftlog.events import SENT
-from shiftlog.hours import HOUR, parse
+from shiftlog.hours import HOUR, iso, parse
 from shiftlog.house import House
 from shiftlog.lease import Worker
 from shiftlog.publish import publish
@@ -39,6 +39,7 @@ from .contract import EngineContract
 pytest.importorskip("pyspark", reason="scripts/spark.sh install has PySpark installed")
 
 Run: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
+SPECULATED = Path(__file__).with_name("speculated.py")
 SHIFTLOG = str(Path(sys.executable).with_name("shiftlog"))
 START = parse("2026-03-02T00:00:00Z")
 DAYS = 7
@@ -228,6 +229,37 @@ def test_a_week_is_the_same_on_s3_with_postgresql(tmp_path: Path, week: pl.DataF
         check_same(here, there, spark)
 
 
+def test_tasks_that_are_repeated_do_no_harm(tmp_path: Path, week: pl.DataFrame, cluster: str):
+    """With spark.speculation, of each step a task is done by two executors at once: files are the same, and each event stands once."""
+    configuration, marks = tmp_path / "configuration", tmp_path / "marks"
+    configuration.mkdir()
+    marks.mkdir()
+    speculation = {"": "true", ".quantile": "0.5", ".multiplier": "1.1", ".interval": "100ms"}
+    (configuration / "spark-defaults.conf").write_text("".join(f"spark.speculation{k} {v}\n" for k, v in speculation.items()))
+    with deployment(tmp_path / "here") as here, deployment(tmp_path / "there") as there:
+        for house in (here, there):
+            land(house, week.select(SENT.keys()))
+        now = START + (DAYS + 3) * DAY
+        with Worker(here) as worker:
+            publish(worker, "A", now=now)
+        words = [sys.executable, SPECULATED, cluster, tmp_path / "there", marks, iso(now)]
+        done = subprocess.run(
+            words,
+            env={**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_CONF_DIR": str(configuration)},
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        assert done.returncode == 0, done.stderr
+        assert {mark.name for mark in marks.iterdir()} == {"0.first", "0.again", "1.first", "1.again"}
+        mine, theirs = bytes_of(here), bytes_of(there)
+        assert len(mine) > DAYS * 3
+        assert [(part, gz) for part, gz, _ in mine] == [(part, gz) for part, gz, _ in theirs]
+        rows = standing(every_row(there, suffix="parquet"))
+        assert rows["eventId"].n_unique() == rows.height == week["eventId"].n_unique()
+        assert list(there.store.list("spill")) == []
+
+
 # ── the command line ──
 
 
@@ -238,6 +270,7 @@ def test_the_command_line_publishes_and_reports_on_a_cluster(tmp_path: Path, wee
     published = shiftlog("publish", "--data", tmp_path / "data", "--engine", "spark", "--spark-master", cluster, "--format", "csv")
     assert published.returncode == 0, published.stderr
     assert published.stdout.count("Agent.") > 10
+    assert "log level" not in published.stderr  # which Spark says at its start, where it is let
     asked = ("report", "--data", tmp_path / "data", "--every", "1d", "--by", "group", "--format", "csv")
     here, there = shiftlog(*asked), shiftlog(*asked, "--engine", "spark", SHIFTLOG_SPARK_MASTER=cluster)
     assert here.stdout == there.stdout != ""

@@ -131,7 +131,6 @@ def _settings() -> dict[str, str]:
     """What a session is told; all else is the cluster's to say (spark-defaults.conf, SPARK_CONF_DIR)."""
     return {
         "spark.ui.showConsoleProgress": "false",
-        "spark.log.level": "ERROR",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGED.as_uri()}",
         "spark.executorEnv.POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1"),  # a task has one core
         "spark.driver.maxResultSize": "4g",
