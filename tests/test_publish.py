@@ -230,17 +230,19 @@ def test_parts_grow_with_the_data(house: House):
     assert every_row(house).group_by("agentID").agg(pl.col("scope").n_unique())["scope"].max() == 1
 
 
-def test_folding_in_shares_publishes_the_same(house: House, tmp_path):
-    """A run that folds a share of the agents at a time gives the same sessions as one that folds all at once."""
+@pytest.mark.parametrize("fold_events", [7, 40])
+def test_folding_in_shares_publishes_the_same(house: House, tmp_path, fold_events: int):
+    """A run that folds a share of the agents at a time gives the same as one that folds all at once: many shares or few."""
     events = sent(
         *[e for a in range(1, 31) for e in (login(T0 + a, agentID=a), event(T0 + HOUR + a, agentID=a), logout(T0 + a * HOUR, agentID=a))]
     )
     land(house, events)
     publish_at(house, T0 + 40 * HOUR)
-    other = House.open(tmp_path / "other", create=True, settings=house.settings.model_copy(update={"fold_events": 7}))
+    other = House.open(tmp_path / "other", create=True, settings=house.settings.model_copy(update={"fold_events": fold_events}))
     with other.catalog.write() as conn:
         accounts.ensure(conn, "A", 0, other.settings)
-    land(other, events)
+    for some in events.iter_slices(20):
+        land(other, some)
     publish_at(other, T0 + 40 * HOUR)
     assert [(str(p.name), p.gz_sha256) for p in all_parts(other)] == [(str(p.name), p.gz_sha256) for p in all_parts(house)]
 
