@@ -1,21 +1,28 @@
-"""Events over HTTP, durable before the answer: how many a second, and how long a sender waits."""
+"""Events over HTTP, durable before the answer: against the same server with PostgreSQL's COPY behind it."""
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import data
-from measure import Contestant, Question, Scene, Target, Work, of
-from server import serve
+from measure import Contestant, Question, Scene, Target, Work, of, times
+from server import postgresql, serve
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _BATCH, _BODIES, _REQUESTS = 1_000, 100, 400
 _SENDERS = (1, 8, 64)
+_PEER = "PostgreSQL COPY"
 
 
 # ── the data ──
@@ -38,13 +45,30 @@ def _make(directory: Path, requests: int) -> dict[str, float]:
 # ── the server, and those who send to it ──
 
 
-def _prepare(scene: Scene, senders: int) -> Work:
-    """A server on an empty data directory that has answered some requests; and all senders connected."""
+def _ours(scene: Scene, senders: int) -> Work:
+    return _prepare(scene, senders, serve(_deployment(scene)))
+
+
+def _peer(scene: Scene, senders: int) -> Work:
+    import copying
+
+    scene.scratch.chmod(0o711)  # its user has to reach its directory
+    url = os.environ[copying.URL] = postgresql(scene.scratch / "postgresql")
+    copying.make(url)
+    return _prepare(scene, senders, serve(_deployment(scene), [sys.executable, copying.__file__]))
+
+
+def _deployment(scene: Scene) -> Path:
+    with data.deployment(scene.scratch / "data", create=True):
+        return scene.scratch / "data"
+
+
+def _prepare(scene: Scene, senders: int, port: int) -> Work:
+    """All senders connected to a server that has answered some requests."""
     from shiftlog.catalog import keys
 
-    with data.deployment(scene.scratch / "data", create=True) as house, house.catalog.write() as conn:
+    with data.deployment(scene.scratch / "data") as house, house.catalog.write() as conn:
         bearer = keys.create(conn, house.vault, data.ACCOUNT, ["write"], house.catalog.now()).bearer
-    port = serve(scene.scratch / "data")
     bodies = [file.read_bytes() for file in scene.data.glob("*.ndjson")]
     requests = int(json.loads((scene.data / "facts.json").read_text())["requests"])
     connections = [HTTPConnection("127.0.0.1", port) for _ in range(senders)]
@@ -90,24 +114,59 @@ def _waits(took: Sequence[float], _: Scene) -> Mapping[str, float]:
     return {"p50_ms": statistics.median(took) * 1000, "p99_ms": cuts[98] * 1000}
 
 
+# ── what has landed ──
+
+
+def _landed(scene: Scene) -> pl.DataFrame:
+    from shiftlog import landing
+    from shiftlog.catalog import batches
+    from shiftlog.events import SENT
+
+    with data.deployment(scene.scratch / "data") as house, house.catalog.read() as conn:
+        return _once(landing.read(house.store, batches.after(conn, data.ACCOUNT, 0)).select(SENT.keys()))
+
+
+def _copied() -> pl.DataFrame:
+    import copying
+
+    return _once(copying.landed(os.environ[copying.URL]))
+
+
+def _once(events: pl.DataFrame) -> pl.DataFrame:
+    """Each event once: bodies are sent by turns, and to begin with, as often as there are senders."""
+    return events.unique().sort("agentID", "timestamp", "eventId")
+
+
 def _name(senders: int) -> str:
     return "1 sender" if senders == 1 else f"{senders} senders"
 
 
+def _contestants(senders: int) -> list[Contestant]:
+    return [
+        Contestant(_name(senders), lambda scene: _ours(scene, senders), outcome=lambda _, scene: _landed(scene), figures=_waits),
+        Contestant(
+            f"{_PEER}, {_name(senders)}", lambda scene: _peer(scene, senders), outcome=lambda *_: _copied(), figures=_waits, needs="psycopg"
+        ),
+    ]
+
+
+_MANY = _name(_SENDERS[-1])
+
 QUESTION = Question(
     title="Taking events in",
     text=f"`POST …/events` with a bearer token, {_BATCH} events of NDJSON a request, to a `shiftlog serve` of its own; an answer says "
-    "that the events are durable. The senders share the machine with the server, and memory is that of whichever of the two has more.",
+    "that the events are durable. The senders share the machine with the server, and memory is that of whichever of the two has more. "
+    "PostgreSQL COPY is the same server, with the same checks of each event, which writes them to a table without an index on a "
+    "PostgreSQL that waits for the same disk: by COPY of CSV that Polars writes, with one commit a request, over eight connections. "
+    "It does not ask whose the session ids are, and its memory is without PostgreSQL's.",
     data=_data,
-    contestants=[
-        Contestant(_name(senders), lambda scene, senders=senders: _prepare(scene, senders), figures=_waits)  # type: ignore[misc]
-        for senders in _SENDERS
-    ],
+    contestants=[one for senders in _SENDERS for one in _contestants(senders)],
     targets=[
         Target("a lone sender's wait, median", of(_name(1), "p50_ms"), most=8, unit="ms"),
         Target("a lone sender's wait, 99th percentile", of(_name(1), "p99_ms"), most=20, unit="ms"),
+        Target(f"events a second of {_MANY}, times those of COPY", times("rate", _MANY, f"{_PEER}, {_MANY}"), least=1.5),
+        Target(f"99th percentile of {_MANY}' waits, times that of COPY", times("p99_ms", _MANY, f"{_PEER}, {_MANY}"), most=1),
     ],
     repetitions=3,
     warm=0,
-    left_out=["Not measured here: the same server writing to PostgreSQL by COPY, with one commit a batch."],
 )

@@ -1,8 +1,9 @@
-"""A `shiftlog serve` of a data directory, and nginx with files, for those who ask them things."""
+"""A `shiftlog serve` of a data directory, nginx with files, and PostgreSQL, for those who ask them things."""
 
 from __future__ import annotations
 
 import atexit
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 
+from data import ROOT
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -18,11 +21,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serve(directory: Path) -> int:
+def serve(directory: Path, program: Sequence[str] = (str(Path(sys.executable).with_name("shiftlog")),)) -> int:
     """The port of a new server that publishes nothing by itself, and ends with this process."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("shiftlog")), "serve", "--data", str(directory), "--port", str(port), "--no-publish"]
-    return _started(command, port, "/readyz", 200)
+    return _started([*program, "serve", "--data", str(directory), "--port", str(port), "--no-publish"], port, "/readyz", 200)
+
+
+def postgresql(directory: Path) -> str:
+    """The URL of a new PostgreSQL that waits for its disk, and ends with this process."""
+    script = str(ROOT / "scripts" / "postgresql.sh")
+    started = subprocess.run(
+        [script, "start", directory], env={**os.environ, "DURABLE": "1"}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    atexit.register(subprocess.run, [script, "remove", directory], check=True)
+    return started.stdout.strip().replace("+psycopg", "")
 
 
 def static(directory: Path, scratch: Path) -> int:

@@ -8,6 +8,7 @@
 #   scripts/postgresql.sh remove DIR    end it, and delete DIR
 #
 # Its user is shiftlog, its password hunter2, its database postgres. It does not wait for the disk: never keep anything in it.
+# With DURABLE=1 it does, as whoever measures wants it.
 set -euo pipefail
 
 say() { printf 'postgresql: %s\n' "$1" >&2; }
@@ -47,7 +48,9 @@ make() {
 }
 
 start() {
-  local options="-c listen_addresses=127.0.0.1 -c port=$(cat "$dir/port") -c unix_socket_directories= -c fsync=off -c max_connections=200"
+  local fsync=off
+  [ -z "${DURABLE:-}" ] || fsync=on
+  local options="-c listen_addresses=127.0.0.1 -c port=$(cat "$dir/port") -c unix_socket_directories= -c fsync=$fsync -c max_connections=200"
   control start -o "$options" -l "$dir/cluster/server.log" || {
     tail -n 5 "$dir/cluster/server.log" >&2
     exit 1
