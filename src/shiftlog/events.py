@@ -117,7 +117,7 @@ class AgentEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     maxConcurrentEng: _Maximum | None = None
     agentGroupID: _Int | None = None
     userProfileIDs: Annotated[list[_Int], Meta(max_length=_PROFILE_LIMIT)] | None = None
-    sessionId: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z")] | None = None
+    sessionId: str | None = None  # see `_with_ids`
     sequence: _Int | None = None
     eventId: Annotated[str, Meta(min_length=1, max_length=_ID_LIMIT)] | None = None
     agentUserName: _Text | None = None
@@ -220,7 +220,7 @@ def _ndjson(body: bytes) -> Iterator[list[AgentEvent]]:
         lines = body[start:end].split(b"\n")
         try:
             # Line by line: `decode_lines` would take two objects on one line, or one on two, and no line's number would be right.
-            yield [_decode_one.decode(text) for text in lines if text.strip()]
+            yield _with_ids([_decode_one.decode(text) for text in lines if text.strip()])
         except (msgspec.DecodeError, UnicodeDecodeError):
             yield [_one(text, f"line {line + i}") for i, text in enumerate(lines) if text.strip()]
         start, line = end, line + len(lines) - 1
@@ -228,7 +228,7 @@ def _ndjson(body: bytes) -> Iterator[list[AgentEvent]]:
 
 def _array(body: bytes) -> list[AgentEvent]:
     try:
-        return _decode_array.decode(body)
+        return _with_ids(_decode_array.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return [_one(raw, f"event {i}") for i, raw in enumerate(_array_of(body, _decode_raw_array), 1)]
 
@@ -262,9 +262,22 @@ def _array_of(body: bytes, decoder: msgspec.json.Decoder[Any]) -> list[Any]:
 
 def _one(raw: bytes | msgspec.Raw, where: str) -> AgentEvent:
     try:
-        return _decode_one.decode(raw)
+        [event] = _with_ids([_decode_one.decode(raw)])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _explained(bytes(raw), where, error) from None
+    return event
+
+
+def _with_ids(events: list[AgentEvent]) -> list[AgentEvent]:
+    """The events, if what they give as `sessionId` may be one. Sessions have many events: as a type's pattern, this took a third of
+    the time of decoding.
+
+    Raises:
+        msgspec.ValidationError: it may not.
+    """
+    if not all(map(_SESSION_ID.fullmatch, {event.sessionId for event in events if event.sessionId is not None})):
+        raise msgspec.ValidationError("a sessionId that is none")
+    return events
 
 
 # ── what cannot be said in types ──
