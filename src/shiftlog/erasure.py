@@ -9,7 +9,6 @@ Each step looks for what is left to do, and does it: who was stopped anywhere be
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -31,7 +30,7 @@ from shiftlog.publish import wait_until
 from shiftlog.sessions import FOLDED
 from shiftlog.spill import InMemory
 from shiftlog.steps import Folded, pieces
-from shiftlog.store import scan
+from shiftlog.store import scan, sealed
 
 log = structlog.get_logger()
 
@@ -114,7 +113,7 @@ class _Erasure:
         for key in keys:
             self._held.check()
             try:
-                rows = pl.read_parquet(self._house.store.source(key))
+                rows = pl.read_parquet(sealed.fetch(self._house.store, key))
             except Missing:
                 continue  # all of it is published, and a sweep has deleted it
             self._rewrite_landing(key, rows)
@@ -137,8 +136,7 @@ class _Erasure:
             first += frame.height
         if not kept or pl.concat(kept).equals(rows):
             return
-        new_key = f"{key.rpartition('/')[0]}/{self._house.catalog.now()}-{uuid.uuid4().hex[:12]}.parquet"
-        self._house.store.put(new_key, landing_parquet(pl.concat(kept)))
+        new_key = self._put(key.rpartition("/")[0], landing_parquet(pl.concat(kept)))
         with self._house.catalog.write() as conn:
             self._done.rewritten += forgetting.move(conn, key, new_key, moved, self._account)
 
@@ -147,13 +145,11 @@ class _Erasure:
         with self._house.catalog.read() as conn:
             found = forgetting.asides(conn, self._account)
         for id_, key in found:
-            rows = pl.read_parquet(self._house.store.source(key))
+            rows = pl.read_parquet(sealed.fetch(self._house.store, key))
             kept = applied(rows, [self._agent])
             if kept.equals(rows):
                 continue
-            new_key = None if kept.is_empty() else self._key("aside")
-            if new_key is not None:
-                self._house.store.put(new_key, steps.parquet(kept))
+            new_key = None if kept.is_empty() else self._put(f"aside/{self._account}", steps.parquet(kept))
             with self._house.catalog.write() as conn:
                 forgetting.move_aside(conn, id_, new_key, kept.height)
             self._house.store.delete([key])
@@ -164,14 +160,12 @@ class _Erasure:
         state = self._state()
         if state.carry_key is None:
             return
-        rows = pl.read_parquet(self._house.store.source(state.carry_key))
+        rows = pl.read_parquet(sealed.fetch(self._house.store, state.carry_key))
         kept = applied(rows, [self._agent])
         if kept.equals(rows):
             return
-        new_key = None if kept.is_empty() else self._key("carry")
         started = self._house.catalog.now()
-        if new_key is not None:
-            self._house.store.put(new_key, steps.parquet(kept))
+        new_key = None if kept.is_empty() else self._put(f"carry/{self._account}", steps.parquet(kept))
         sessions = kept["agentSessionId"].n_unique()
         self._commit(state, started, carry_key=new_key, carry_sessions=sessions, carry_events=kept.height)
         self._house.store.delete([state.carry_key])
@@ -284,8 +278,10 @@ class _Erasure:
         lease, lead = self._held.lease, house.settings.lead_milliseconds
         self.generated = publishing.commit(house.catalog, house.vault, lease, state, outcome, lead)
 
-    def _key(self, kind: str) -> str:
-        return f"{kind}/{self._account}/{self._house.catalog.now()}-{uuid.uuid4().hex[:12]}.parquet"
+    def _put(self, directory: str, data: bytes) -> str:
+        key = sealed.name(directory, self._house.catalog.now(), data)
+        self._house.store.put(key, data)
+        return key
 
 
 def only_account(house: House, given: str | None) -> str:

@@ -7,7 +7,6 @@ store, then one transaction in the catalog, then the answers. There is no timer:
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from shiftlog.events import ACCEPTED, SENT
 from shiftlog.group import Committer
 from shiftlog.hours import iso
 from shiftlog.house import House
-from shiftlog.store import Store
+from shiftlog.store import Store, sealed
 
 _GROUP_EVENTS = 400_000  # events committed together, about: bounds the memory of a group
 _POSITION_ROWS = 1 << 32  # a landing position is the batch's number times this, plus the row
@@ -77,8 +76,9 @@ def _commit(house: House, group: Sequence[_Request]) -> None:
     while waiting:
         ordered = sorted(waiting, key=lambda request: request.account)
         now = house.catalog.now()
-        key = f"landing/{iso(now)[:10]}/{now}-{uuid.uuid4().hex[:12]}.parquet"
-        house.store.put(key, parquet(pl.concat([request.events for request in ordered])))
+        data = parquet(pl.concat([request.events for request in ordered]))
+        key = sealed.name(f"landing/{iso(now)[:10]}", now, data)
+        house.store.put(key, data)
         try:
             house.catalog.persist(partial(_record, house, key, now, _claims(ordered)))
         except _DisputedError:
@@ -193,14 +193,15 @@ def read(store: Store, wanted: Iterable[Batch], condition: pl.Expr | None = None
         Missing: one is not there.
     """
     found = list(wanted)
-    sources = store.sources(batch.object_key for batch in found)
-    frames = [_read(source, batch, condition) for source, batch in zip(sources, found, strict=True)]
+    objects = store.several(batch.object_key for batch in found)
+    frames = [_read(data, batch, condition) for data, batch in zip(objects, found, strict=True)]
     return pl.concat(frames) if frames else pl.DataFrame(schema=ACCEPTED)
 
 
-def _read(source: str | bytes, batch: Batch, condition: pl.Expr | None) -> pl.DataFrame:
+def _read(data: bytes, batch: Batch, condition: pl.Expr | None) -> pl.DataFrame:
+    sealed.check(batch.object_key, data)
     try:
-        rows = pl.read_parquet(source, columns=list(SENT), n_rows=batch.first_row + batch.rows).slice(batch.first_row)
+        rows = pl.read_parquet(data, columns=list(SENT), n_rows=batch.first_row + batch.rows).slice(batch.first_row)
     except pl.exceptions.PolarsError as error:
         reason = str(error).partition("\n")[0]
         raise Damaged(f"the landing object {batch.object_key} cannot be read ({reason}); restore it from a back-up") from None

@@ -20,7 +20,7 @@ from shiftlog.catalog.publishing import State
 from shiftlog.errors import Missing
 from shiftlog.house import House
 from shiftlog.sessions import FOLDABLE, FOLDED, TWIN, dealt, foldable, refold, unfold
-from shiftlog.store import Store, scan
+from shiftlog.store import Store, scan, sealed
 
 _TWIN_EVENTS = 1_000_000  # events of twins that are gone through at a time, about: a bucket's are in memory whole
 _MANY_STRETCHES = 32  # more stretches of late events than this are looked up as one
@@ -104,7 +104,7 @@ def carried(store: Store, pending: Pending, condition: pl.Expr | None = None) ->
     """The events of the sessions that the last run left open (`FOLDABLE`)."""
     if pending.carry_key is None:
         return pl.DataFrame(schema=FOLDABLE)
-    rows = pl.read_parquet(store.source(pending.carry_key))
+    rows = pl.read_parquet(sealed.fetch(store, pending.carry_key))
     return unfold(rows if condition is None else rows.filter(condition))
 
 

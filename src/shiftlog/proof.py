@@ -12,7 +12,7 @@ from hashlib import sha256
 import sqlalchemy as sa
 
 from shiftlog import chain
-from shiftlog.catalog import accounts, chained, parts, publishing, tables
+from shiftlog.catalog import accounts, chained, parts, publishing, sweeping, tables
 from shiftlog.catalog.chained import Head, SigningKey
 from shiftlog.catalog.parts import Part
 from shiftlog.errors import Damaged, Missing
@@ -23,8 +23,8 @@ from shiftlog.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An account's first signing key, parts and bytes that were looked at; what is `wrong` and what is worth a remark, each naming the
-    part."""
+    """An account's first signing key, its parts, and the bytes that were looked at, with those of what lies beside them; what is `wrong`,
+    and what is worth a remark, each naming the part or object."""
 
     account: str
     key: str | None
@@ -58,6 +58,10 @@ def prove(house: House, account: str, on_part: Callable[[], None] = lambda: None
         wrong += _of_files(house.store, part)
         size += part.gz_bytes * (part.gz_gone is None) + part.twin_bytes * (part.twin_gone is None)
         on_part()
+    for key, checksum in sorted(_beside(house, account).items()):
+        problem, length = _of_object(house, account, key, checksum)
+        wrong += problem
+        size += length
     named = {key for part in _read(house, account).parts for key in (part.gz_key, part.twin_key)}
     lying = (found.key for found in house.store.list(f"parts/{account}/"))
     remarks = [
@@ -125,6 +129,21 @@ def _checked(keys: dict[str, str], key: str, statement: bytes, signature: str, w
 
 
 # ── the files ──
+
+
+def _beside(house: House, account: str) -> dict[str, str | None]:
+    with house.catalog.read() as conn:
+        return sweeping.beside_parts(conn, account)
+
+
+def _of_object(house: House, account: str, key: str, checksum: str | None) -> tuple[list[str], int]:
+    """What is wrong with an object beside the parts, and how many bytes it has."""
+    try:
+        data = house.store.get(key)
+    except Missing:  # a sweep may have been quicker
+        return ([f"{key} of {account} was removed"] if key in _beside(house, account) else []), 0
+    changed = checksum not in (None, sha256(data).hexdigest())
+    return ([f"{key} of {account} was changed: it has another SHA-256 than was written"] if changed else []), len(data)
 
 
 def _of_files(store: Store, part: Part) -> Iterator[str]:

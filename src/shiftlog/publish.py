@@ -34,6 +34,7 @@ from shiftlog.lease import Held, Worker
 from shiftlog.pending import Pending, pending
 from shiftlog.spill import InMemory, Keep, Kept, in_directory, in_store
 from shiftlog.steps import Folded, Put, Share
+from shiftlog.store import sealed
 
 log = structlog.get_logger()
 
@@ -248,6 +249,7 @@ class _Run:
         frame = pl.concat(share.scan() for share in kept).collect()
         if frame.is_empty():
             return None
-        key = f"{kind}/{self.account}/{self.started}-{uuid.uuid4().hex[:12]}.parquet"
-        put(key, steps.parquet(frame))
+        data = steps.parquet(frame)
+        key = sealed.name(f"{kind}/{self.account}", self.started, data)
+        put(key, data)
         return key

@@ -46,6 +46,7 @@ OLD_LAKES = {
     "a superseded file is written again": ("pull", "shiftlog.client.convert:without", "after", 1),
     "superseded files lie beside those in their place": ("pull", "shiftlog.client.writer:Writer._remove", "before", 1),
 }
+_STOPS = "publishing stops and names it, and so does `shiftlog verify`; nothing of the account is published in part"
 OUTCOMES = {
     **{f"killed (-9), {name}": "every acknowledged event is published once; the next start goes on by itself" for name in KILLS},
     **{f"killed (-9), pull: {name}": "the next pull makes the undisturbed lake, byte for byte" for name in {**NEW_LAKES, **OLD_LAKES}},
@@ -63,7 +64,8 @@ OUTCOMES = {
     "a bit flips in a twin": "named by `shiftlog verify`",
     "a page of the catalog rots (SQLite)": "named by `shiftlog doctor` or `verify --data`, and by what meets it; the last back-up goes on",
     "a bit flips in a lake's snapshot, or it is torn": "named by what reads it; a new lake has the same files",
-    "a landing object is torn": "publishing stops and names it; nothing of the account is published in part",
+    "a bit flips in a landing object, or it is torn": _STOPS,
+    "a bit flips in carried sessions, or they are torn": _STOPS,
 }
 
 

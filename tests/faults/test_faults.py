@@ -181,16 +181,34 @@ def test_a_twin_that_rots(published: House):
     assert [part.twin_key in said for said in prove(published, "A").wrong] == [True]
 
 
+def check_stops(house: House, day: Simulation, file: Path, *, torn: bool, acknowledged: set[int]) -> None:
+    """An object that rots is named before anything is published of it; put right, publishing goes on."""
+    whole, before = file.read_bytes(), all_parts(house)
+    damage(file, torn=torn)
+    assert [file.name in said for said in prove(house, "A").wrong] == [True]
+    with pytest.raises(Damaged, match=re.escape(file.name)):
+        publish_at(house, LATER)
+    assert all_parts(house) == before
+    file.write_bytes(whole)
+    finished(house, day, acknowledged)
+
+
 @pytest.mark.usefixtures("account")
-def test_a_landing_object_that_is_torn(house: House, day: Simulation):
-    """Publishing stops; put right, it goes on."""
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_landing_object_that_rots(house: House, day: Simulation, torn: bool):
+    """Before it was published."""
     for piece in pieces(day):
         land(house, piece.select(SENT.keys()))
     file = sorted((house.within("objects") / "landing").rglob("*.parquet"))[2]
-    whole = file.read_bytes()
-    damage(file, torn=True)
-    with pytest.raises(Damaged, match=re.escape(file.name)):
-        publish_at(house, LATER)
-    assert all_parts(house) == []
-    file.write_bytes(whole)
-    finished(house, day, set(range(6)))
+    check_stops(house, day, file, torn=torn, acknowledged=set(range(6)))
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("torn", [False, True])
+def test_carried_sessions_that_rot(house: House, day: Simulation, torn: bool):
+    """Those that were open when the account was last published."""
+    for piece in pieces(day)[:3]:
+        land(house, piece.select(SENT.keys()))
+    publish_at(house, START + 12 * HOUR)
+    [file] = (house.within("objects") / "carry").rglob("*.parquet")
+    check_stops(house, day, file, torn=torn, acknowledged=set(range(3)))

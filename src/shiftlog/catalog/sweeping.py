@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from shiftlog.catalog import batches, deployment, tables
 from shiftlog.catalog.connection import insert, unlocked
+from shiftlog.store import sealed
 
 _P, _SWEPT = tables.parts, "swept"
 
@@ -50,9 +51,24 @@ def named_objects(conn: sa.Connection) -> set[str]:
     }
 
 
+def beside_parts(conn: sa.Connection, account: str) -> dict[str, str | None]:
+    """An account's objects beside its plain parts, with their SHA-256 where the catalog knows it: encrypted parts, and what has landed, is
+    carried or was set aside."""
+    a, e = tables.accounts, tables.encrypted
+    others = (
+        sa.select(a.c.carry_key).where(a.c.account == account, a.c.carry_key.is_not(None)),
+        sa.select(tables.asides.c.object_key).where(tables.asides.c.account == account),
+        sa.select(tables.batches.c.object_key).where(tables.batches.c.account == account).distinct(),
+    )
+    messages = sa.select(e.c.object_key, e.c.sha256).where(e.c.account == account)
+    found: dict[str, str | None] = {key: sealed.checksum(key) for query in others for key in conn.scalars(query)}
+    return found | {key: sha for key, sha in conn.execute(messages)}  # noqa: C416 (rows are not pairs to mypy)
+
+
 def checksums(conn: sa.Connection) -> dict[str, str]:
-    """The SHA-256 of objects of which the catalog knows it: those of parts, encrypted ones among them."""
+    """The SHA-256 of objects of which the catalog knows it: of parts, encrypted ones among them, by their rows, of others by their keys."""
     e = tables.encrypted
     pairs = ((_P.c.gz_key, _P.c.gz_sha256, _P.c.gz_gone), (_P.c.twin_key, _P.c.twin_sha256, _P.c.twin_gone))
     queries = [*(sa.select(key, sha).where(gone.is_(None)) for key, sha, gone in pairs), sa.select(e.c.object_key, e.c.sha256)]
-    return {key: sha for query in queries for key, sha in conn.execute(query)}
+    known = {key: sha for query in queries for key, sha in conn.execute(query)}
+    return known | {key: sha for key in named_objects(conn) - known.keys() if (sha := sealed.checksum(key)) is not None}
