@@ -14,9 +14,9 @@ from shiftlog import hours, schema
 from shiftlog.catalog import accounts, parts
 from shiftlog.catalog.accounts import Account
 from shiftlog.catalog.parts import Listing, Part
-from shiftlog.errors import Forbidden, Invalid, Missing, NoFiles
+from shiftlog.errors import Forbidden, Invalid, NoFiles
 from shiftlog.house import House
-from shiftlog.names import PartName, split_suffix
+from shiftlog.names import split_suffix
 from shiftlog.server import files, formats, openapi, parameters, problems, shapes, zips
 from shiftlog.server.guard import Reading
 from shiftlog.server.lists import Page
@@ -198,15 +198,7 @@ async def download(
     wanted, suffix = split_suffix(name)
     services = Services.of(request)
     run = services.threads.read if suffix in ("gz", "parquet") else services.threads.fold
-    return files.respond(request, services.threads, await run(_open, services.house, account, wanted, suffix))
-
-
-def _open(house: House, account: str, name: PartName, suffix: str) -> files.Content:
-    with house.catalog.read() as conn:
-        part = parts.find(conn, account, name, house.catalog.now(conn))
-    if part is None:
-        raise Missing(f"account {account} has no file {name}; the list names those it has")
-    return files.content(house, account, part, suffix)
+    return files.respond(request, services.threads, await run(files.content, services.house, account, wanted, suffix))
 
 
 # ── the schema ──

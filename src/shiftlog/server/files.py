@@ -21,13 +21,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shiftlog import pgp, schema
-from shiftlog.catalog import accounts, encrypted
+from shiftlog.catalog import accounts, encrypted, parts
 from shiftlog.catalog.accounts import Account
 from shiftlog.catalog.encrypted import Encrypted
 from shiftlog.catalog.parts import Part
 from shiftlog.errors import Forbidden, Gone, Later, Missing
 from shiftlog.hours import iso
 from shiftlog.house import House
+from shiftlog.names import PartName
 from shiftlog.server import downloads
 from shiftlog.server.threads import Threads
 from shiftlog.server.zips import Archive, lost
@@ -164,14 +165,22 @@ class FileResponse(Response):
             await send({"type": "http.response.pathsend", "path": str(self._content.path)})
         else:
             # Opened before the answer begins: what cannot be opened is still an error.
-            pieces = await self._threads.fetch(self._content.chunks, self._start, self._end)
+            first, pieces = await self._threads.fetch(self._open)
             await send(begin)
-            await self._send_all(pieces, send)
+            if len(first) < self._end - self._start:
+                await self._send_some(first, pieces, send)
+                first = b""
+            await send({"type": "http.response.body", "body": first})
 
-    async def _send_all(self, pieces: Iterator[bytes], send: Send) -> None:
-        while piece := await self._threads.fetch(lambda: next(pieces, b"")):
+    def _open(self) -> tuple[bytes, Iterator[bytes]]:
+        """The first piece, with which most files are whole, and those after it."""
+        pieces = self._content.chunks(self._start, self._end)
+        return next(pieces, b""), pieces
+
+    async def _send_some(self, piece: bytes, pieces: Iterator[bytes], send: Send) -> None:
+        while piece:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+            piece = await self._threads.fetch(next, pieces, b"")
 
 
 def stream(threads: Threads, archive: Archive, headers: dict[str, str]) -> Response:
@@ -189,17 +198,20 @@ def stream(threads: Threads, archive: Archive, headers: dict[str, str]) -> Respo
 # ── the forms of a part ──
 
 
-def content(house: House, account: str, part: Part, suffix: str) -> Content:
+def content(house: House, account: str, name: PartName, suffix: str) -> Content:
     """A part as `suffix` says; blocks.
 
     Raises:
+        Missing: there is no such part, or its account's files are not encrypted, and this form is.
+        Forbidden: they are, and this form is not.
         Gone: its retention has ended.
-        Forbidden: the account's files are encrypted, and this form is not.
-        Missing: they are not, and this form is.
         Damaged: the catalog names it, and the store does not have it.
         HTTPException: 406, the server lacks what the form needs.
     """
     with house.catalog.read() as conn:
+        part = parts.find(conn, account, name, house.catalog.now(conn))
+        if part is None:
+            raise Missing(f"account {account} has no file {name}; the list names those it has")
         public = check_form(accounts.get(conn, account), suffix)
     gone = part.twin_gone if suffix == "parquet" else part.gz_gone
     if gone is not None:

@@ -16,7 +16,7 @@ from shiftlog.catalog.parts import Part
 from shiftlog.errors import Invalid, Missing, TooLarge
 from shiftlog.hours import DAY, HOUR, due
 from shiftlog.house import House
-from shiftlog.names import PartName, split_suffix
+from shiftlog.names import split_suffix
 from shiftlog.server import api, files
 from shiftlog.server.pages.gate import PageRoute, Visiting, Visitor
 from shiftlog.server.pages.view import View, days_after, midnight, whole
@@ -153,17 +153,9 @@ async def download(request: Request, visiting: Visiting, name: str) -> Response:
         raise Missing(str(error)) from None
     threads = visiting.services.threads
     run = threads.read if suffix in ("gz", "parquet") else threads.fold
-    content = await run(_content, visiting.services.house, visiting.account, wanted, suffix)
+    content = await run(files.content, visiting.services.house, visiting.account, wanted, suffix)
     response = files.respond(request, threads, content)
     response.headers["Content-Disposition"] = f'attachment; filename="{wanted}.{suffix}"'
     response.headers.setdefault("Cache-Control", "private, no-cache")
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _content(house: House, account: str, name: PartName, suffix: str) -> files.Content:
-    with house.catalog.read() as conn:
-        part = parts.find(conn, account, name, house.catalog.now(conn))
-    if part is None:
-        raise Missing(f"account {account} has no file {name}; the page Files shows those it has")
-    return files.content(house, account, part, suffix)
