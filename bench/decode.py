@@ -69,24 +69,30 @@ def _duckdb(scene: Scene) -> Work:
     import duckdb
 
     connection = duckdb.connect(config={"threads": 1})
+    query = flattened(str(scene.data / "part.gz"))
+    return lambda: connection.sql(query).to_arrow_table()
+
+
+def flattened(files: str, *, named: bool = False) -> str:
+    """The events of files of documents, in DuckDB's SQL; with `named`, the file's path as `filename` beside each."""
     types = {"long": "BIGINT", "string": "VARCHAR", "array": "BIGINT[]"}
     event = ", ".join(f'"{name}" STRUCT("{_branch(name)}" {types[_branch(name)]})' for name in _FIELDS)
     header = f'header STRUCT("{_HEADER}" STRUCT(agentSessionId STRUCT(string VARCHAR)))'
     record = f'STRUCT(body STRUCT("{_ACTIVITY}" STRUCT({header}, agentSessionsData STRUCT("array" STRUCT({event})[]))))[]'
     columns = {"metaData": 'STRUCT("startTime" STRUCT(long BIGINT), "endTime" STRUCT(long BIGINT))', "recordCollection": record}
     fields = ", ".join(f'event."{name}"."{_branch(name)}" AS "{name}"' for name in _FIELDS)
-    query = f"""
-    SELECT id AS "agentSessionId", began AS "sessionStartTime", ended AS "sessionEndTime", (i - 1)::INTEGER AS "eventIndex", {fields}
+    name, option = (", filename", ", filename = true") if named else ("", "")
+    return f"""
+    SELECT id AS "agentSessionId", began AS "sessionStartTime", ended AS "sessionEndTime", (i - 1)::INTEGER AS "eventIndex", {fields}{name}
     FROM (
       SELECT data.header."{_HEADER}"."agentSessionId".string AS id, began, ended, unnest(data."agentSessionsData"."array") AS event,
-        generate_subscripts(data."agentSessionsData"."array", 1) AS i
+        generate_subscripts(data."agentSessionsData"."array", 1) AS i{name}
       FROM (
         SELECT unnest("recordCollection").body."{_ACTIVITY}" AS data,
-          "metaData"."startTime".long AS began, "metaData"."endTime".long AS ended
-        FROM read_json('{scene.data / "part.gz"}', format = 'newline_delimited', maximum_object_size = 67108864, columns = {columns!r})
+          "metaData"."startTime".long AS began, "metaData"."endTime".long AS ended{name}
+        FROM read_json('{files}', format = 'newline_delimited', maximum_object_size = 67108864, columns = {columns!r}{option})
       )
     )"""
-    return lambda: connection.sql(query).to_arrow_table()
 
 
 # ── pyarrow ──

@@ -41,6 +41,7 @@ QUESTIONS = (
     "archive",
     "list",
     "download",
+    "pull",
     "day",
     "growth",
     "spark",

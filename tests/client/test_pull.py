@@ -21,9 +21,11 @@ from shiftlog import lake
 from shiftlog.catalog import keys as catalog_keys
 from shiftlog.catalog.keys import NewKey
 from shiftlog.client import Client
+from shiftlog.client.answers import ManifestPart
+from shiftlog.client.convert import convert, fingerprint, taken
 from shiftlog.client.pull import Progress, next_look
 from shiftlog.client.verify import verify
-from shiftlog.errors import Invalid, Later, Unauthorized, Unusable
+from shiftlog.errors import Damaged, Invalid, Later, Unauthorized, Unusable
 from shiftlog.events import FLAT, SENT
 from shiftlog.hours import parse
 from shiftlog.house import House
@@ -150,6 +152,48 @@ def test_progress_is_told(house: House, client: Client, directory: Path):
     assert told.count("file") == 2
 
 
+def test_a_lake_is_the_same_to_the_byte_from_parquet(house: House, client: Client, directory: Path, tmp_path: Path):
+    """After corrections; no `.gz` is asked for."""
+    arrivals = simulate("A", agents=12, days=3, start=parse("2026-03-01T00:00:00+01:00"), seed=4, late=0.1, repeat=0.05).arrivals()
+    quick, refusing = tmp_path / "quick", httpx.Response(500, text="asked for")
+    for batch in arrivals.iter_slices(-(-arrivals.height // 6)):
+        land(house, batch.select(SENT.keys()))
+        publish_at(house, batch["arrivesAt"].max())
+        pulled(client, directory)
+        wrong = Wrong(client, {".gz": refusing})
+        assert pulled(client, quick, parquet=True).failed == {}
+        wrong.answers.clear()
+    ours, theirs = lake.read(quick), lake.read(directory)
+    assert (ours.files, ours.watermark, ours.sequence) == (theirs.files, theirs.watermark, theirs.sequence)
+    assert any(kept.superseded for kept in ours.files)
+    assert verify(quick, client, now=NOW).wrong == []
+
+
+def test_both_forms_of_a_part_make_the_same_file(tmp_path: Path):
+    """Withdrawn sessions are noted, and have no rows; a part with other counts than the manifest says is damaged."""
+    frame, gz, parquet = rows(("1", 3), ("2", 0)), tmp_path / "gz", tmp_path / "parquet"
+    gz.write_bytes(packed(frame))
+    frame.with_columns(revision=pl.lit(0, pl.Int32), part=pl.lit(str(name()))).write_parquet(parquet)
+    (size, checksum), (_, other) = fingerprint(gz), fingerprint(parquet)
+    times = {"scope_start": START, "scope_end": START + HOUR, "generated": START + HOUR, "min_timestamp": START, "max_timestamp": START + 2}
+    said = {"sequence": 1, "name": str(name()), "part": 0, "revision": 0, "schema_version": "1.0.0.4", "deleted": None, **times}
+    proof = ManifestPart(**said, bytes=size, sha256=checksum, sessions=1, withdrawals=1, events=3, parquet_sha256=other)
+    one = convert(name(), gz, tmp_path / "one", account="A", proof=proof)
+    assert one == taken(name(), parquet, tmp_path / "other", account="A", proof=proof)
+    assert one.withdrawn == ("A-2",)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    with pytest.raises(Damaged, match=r"holds \(1, 1, 3\)"):
+        taken(name(), parquet, tmp_path / "other", account="A", proof=msgspec.structs.replace(proof, events=4))
+
+
+def test_published_files_come_as_they_are_where_they_are_kept(house: House, client: Client, directory: Path):
+    """Whatever else is asked for."""
+    work(house, 0)
+    Wrong(client, {".parquet": httpx.Response(500, text="asked for")})
+    assert pulled(client, directory, keep_raw=True, parquet=True).new == 1
+    assert verify(directory, client, now=NOW).wrong == []
+
+
 # ── what can go wrong ──
 
 
@@ -201,6 +245,17 @@ def test_one_bad_file_does_not_hold_up_the_others(house: House, client: Client, 
     assert pulled(client, directory).new == 1
     check(house, directory)
     assert verify(directory, client, now=NOW).wrong == []
+
+
+@pytest.mark.parametrize("answer", [corrupted, httpx.Response(404, json={"error": {"message": "not here"}})])
+def test_the_published_file_is_taken_where_the_parquet_is_not_as_it_should_be(house: House, client: Client, directory: Path, answer: Any):
+    """The manifest says how it should be."""
+    work(house, 0)
+    Wrong(client, {".parquet": answer})
+    assert pulled(client, directory, parquet=True).new == 1
+    check(house, directory)
+    assert verify(directory, client, now=NOW).wrong == []
+    assert list((directory / ".partial").iterdir()) == []
 
 
 def test_a_server_that_cannot_be_reached_is_left_in_peace(house: House, client: Client, directory: Path):

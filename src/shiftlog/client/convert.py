@@ -43,16 +43,43 @@ def convert(name: PartName, gz: Path, target: Path, *, account: str, proof: Mani
     if proof is not None and (size, checksum) != (proof.bytes, proof.sha256):
         raise Damaged(f"{name}: found {size} bytes with SHA-256 {checksum}; the manifest says {proof.bytes} with {proof.sha256}")
     rows = _decoded(name, gz, account)
+    kept = _kept(name, rows, _events(name, rows), target, account, size, checksum)
+    _check_counts(name, kept.source, proof)
+    return kept
+
+
+def taken(name: PartName, parquet: Path, target: Path, *, account: str, proof: ManifestPart) -> Kept:
+    """Write the events of a part to `target`, from its `.parquet`: the same rows in the same bytes as `convert` writes.
+
+    The file is proved by the manifest; its `.gz` is not looked at, and is what the manifest says of it.
+
+    Raises:
+        Damaged: the file is not what it should be.
+    """
+    checksum = fingerprint(parquet)[1]
+    if checksum != proof.parquet_sha256:
+        raise Damaged(f"{name}.parquet: found SHA-256 {checksum}; the manifest says {proof.parquet_sha256}")
+    try:
+        rows = pl.read_parquet(parquet, columns=[*SCHEMA], hive_partitioning=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise Damaged(f"{name}.parquet cannot be read ({str(error).splitlines()[0]}); tell the server's operator") from None
+    if dict(rows.schema) != SCHEMA:
+        raise Damaged(f"{name}.parquet has other columns than a part has; tell the server's operator")
+    kept = _kept(name, rows, rows.filter(_INDEX.is_not_null()), target, account, proof.bytes, proof.sha256)
+    _check_counts(name, kept.source, proof)
+    return kept
+
+
+def _kept(name: PartName, rows: pl.DataFrame, events: pl.DataFrame, target: Path, account: str, size: int, checksum: str) -> Kept:
+    """Write the events of a part; `size` and `checksum` are those of its `.gz`, and among `rows` are the withdrawn sessions."""
     withdrawn = rows.filter(_INDEX.is_null())["agentSessionId"]
-    written = write(_events(name, rows), target)
-    source = Source(size, checksum, written.sessions, len(withdrawn), written.events)
-    _check_counts(name, source, proof)
+    written = write(events, target)
     return Kept(
         name=str(name),
         path=lake.events_path(account, name, 0),
         superseded=0,
         withdrawn=tuple(sorted(set(withdrawn))),
-        source=source,
+        source=Source(size, checksum, written.sessions, len(withdrawn), written.events),
         **written._asdict(),
     )
 

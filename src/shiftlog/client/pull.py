@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from shiftlog.client.http import Client
 from shiftlog.client.writer import Staged, Writer, held
 from shiftlog.errors import Damaged, Denied, Gone, Later, Missing, ShiftlogError, Unusable
 from shiftlog.hours import HOUR, MINUTE, floor
+from shiftlog.lake import Kept
 from shiftlog.names import PartName
 
 BATCH = 64  # files that become part of the lake together, about
@@ -70,7 +72,8 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to pull. `since` (epoch ms) bounds the generated time; `look_back` (ms) counts for servers that do not say how far
-    their lists reach."""
+    their lists reach. With `parquet`, the `.parquet` of a part is taken in place of its `.gz`, where the manifest proves it and the
+    `.gz` is not wanted by itself."""
 
     since: int | None = None
     keep_raw: bool = False
@@ -78,6 +81,7 @@ class Options:
     repair: bool = False
     look_back: int = LOOK_BACK
     decrypt: Callable[[bytes, str], bytes] = field(default_factory=lambda: pgp.decryptor(None))
+    parquet: bool = False
 
 
 def pull(client: Client, directory: Path, options: Options, *, now: int, progress: Progress | None = None) -> Summary:
@@ -245,6 +249,9 @@ class _Pull:
         raw = self._lake.directory / kept.raw if kept is not None and kept.raw else None
         if kept is not None and raw is not None and raw.is_file() and fingerprint(raw)[1] == kept.source.sha256:
             return self._staged(file, raw, proof)
+        if proof is not None and self._takes_parquet(file, kept, proof):
+            with suppress(Damaged, Missing, Gone):  # then the published file itself says what is wrong
+                return self._obtain_parquet(file, proof)
         for left in reversed(range(_TRIES)):
             size = None if proof is None or _is_encrypted(file) else proof.bytes
             gz = self._client.download(file, self._lake.partial, size=size, on_bytes=self._on_bytes)
@@ -257,6 +264,20 @@ class _Pull:
                 if not left:
                     raise
         raise AssertionError
+
+    def _takes_parquet(self, file: File, kept: Kept | None, proof: ManifestPart) -> bool:
+        """Whether the chain proves the part's `.parquet`, and nobody asks for the `.gz`."""
+        wants_gz = self._options.keep_raw or (kept is not None and kept.raw is not None) or _is_encrypted(file)
+        return self._options.parquet and bool(proof.link and proof.parquet_sha256) and not wants_gz
+
+    def _obtain_parquet(self, file: File, proof: ManifestPart) -> Staged:
+        address = f"{self._client.href(file.name).removesuffix('.gz')}.parquet"
+        parquet = self._client.download(File(file.name, address), self._lake.partial, on_bytes=self._on_bytes)
+        try:
+            with self._converting:
+                return self._lake.stage_parquet(file.name, parquet, proof)
+        finally:
+            parquet.unlink(missing_ok=True)
 
     def _decrypted(self, file: File, message: Path) -> Path:
         gz = self._lake.partial / f"{file.name}.decrypted"

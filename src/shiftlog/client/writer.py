@@ -129,6 +129,11 @@ class Writer:
         target = self.partial / f"{name}.parquet"
         return Staged(convert.convert(name, gz, target, account=self.snapshot.account, proof=proof), target, gz)
 
+    def stage_parquet(self, name: PartName, parquet: Path, proof: ManifestPart) -> Staged:
+        """Prove the `.parquet` of a part, and prepare it; see `convert.taken`."""
+        target = self.partial / f"{name}.parquet"
+        return Staged(convert.taken(name, parquet, target, account=self.snapshot.account, proof=proof), target)
+
     def add(self, new: Sequence[Staged], *, keep_raw: bool) -> int:
         """Make files part of the lake, all at once. Returns how many others were written again for them."""
         staged = {file.kept.name: self._with_raw(file, keep_raw) for file in new}
