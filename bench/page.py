@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from measure import Question
+from measure import Question, Target
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 Result = Mapping[str, Any]
@@ -45,7 +45,7 @@ def write(questions: Mapping[str, Question], results: Mapping[str, Result]) -> N
     for name, result in results.items():
         overview += [
             f"| [{name}](#{name}) | {target['text']} | {target['asked']} | {_value(target)} | {_verdict(target)} |"
-            for target in result["targets"]
+            for _, target in _judged(questions[name], result)
         ]
     sections = [_section(name, questions[name], result) for name, result in results.items()]
     PAGE.write_text("\n".join([_HEAD, *overview, "", *sections]))
@@ -58,11 +58,18 @@ def _section(name: str, question: Question, result: Result) -> str:
     rows += [f"| {contestant} | not measured: {reason} | | | |" for contestant, reason in result["missing"].items()]
     missed = [
         f"**{target.text}** ({target.asked}; measured {_value(found)}): {target.missed}"
-        for target, found in zip(question.targets, result["targets"], strict=True)
+        for target, found in _judged(question, result)
         if found["met"] is False and target.missed
     ]
     paragraphs = [f"## {name}", f"{question.title}. {question.text}", f"Data: {facts}.", "\n".join(rows), *missed, *question.left_out]
     return "\n\n".join([*paragraphs, f"<sub>{result['machine']}</sub>"]) + "\n"
+
+
+def _judged(question: Question, result: Result) -> list[tuple[Target, Mapping[str, Any]]]:
+    """The question's targets, and what became of each: a result may be from before a target was set."""
+    known = {found["text"]: found for found in result["targets"]}
+    unknown = {"value": None, "met": None}
+    return [(target, known.get(target.text, {"text": target.text, "asked": target.asked, **unknown})) for target in question.targets]
 
 
 def _row(contestant: str, figures: dict[str, float]) -> str:
