@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 
 from client.servers import Bridge, shiftlog_client
+from database import Postgresql
 from readers import all_parts, at, land, publish_at
 from scenes import DAY, HOUR, T0, login, logout, sent
 from shiftlog import pgp
@@ -24,8 +26,10 @@ from shiftlog.erasure import forget
 from shiftlog.errors import Damaged, Invalid, Unusable
 from shiftlog.house import House
 from shiftlog.lease import Worker
+from shiftlog.proof import prove
 from shiftlog.retention import sweep
 from shiftlog.server.app import create_app
+from shiftlog.settings import Settings
 
 pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="GnuPG is not installed")
 
@@ -67,6 +71,22 @@ def gnupg() -> Iterator[Gnupg]:
 
 
 @pytest.fixture
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """An empty deployment: in a directory, or with its catalog in PostgreSQL and its objects on S3."""
+    with ExitStack() as stack:
+        elsewhere: dict[str, str] = {}
+        if getattr(request, "param", "directory") == "elsewhere":
+            server: Postgresql = request.getfixturevalue("postgresql")
+            elsewhere = {"catalog": stack.enter_context(server.database()), "store": request.getfixturevalue("s3")}
+        opened = House.open(tmp_path / "data", create=True, settings=Settings(lead_milliseconds=0), **elsewhere)
+        stack.callback(opened.close)
+        yield opened
+
+
+EVERYWHERE = pytest.mark.parametrize("house", ["directory", "elsewhere"], indirect=True)
+
+
+@pytest.fixture
 def published(house: House, account: str) -> House:
     """Two parts; the first was there before there was a key."""
     for hour in range(2):
@@ -95,6 +115,7 @@ def web(published: House, keys: NewKey) -> Iterator[httpx.Client]:
 LE = "/data_access_le/account/A/le/agentActivity"
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("kind", ["rsa", "ed25519"])
 def test_gnupg_reads_what_is_served(published: House, web: httpx.Client, gnupg: Gnupg, tmp_path: Path, kind: str):
     """Each part as the list names it, AES-256, the plain bytes in it; and the same message every time, in ranges, too."""
@@ -143,6 +164,26 @@ def test_a_key_that_has_expired_since(published: House, web: httpx.Client, gnupg
     assert (answer.status_code, "prolong" in answer.json()["error"]["message"]) == (503, True)
 
 
+@EVERYWHERE
+def test_encrypted_files_that_are_not_what_was_made(published: House, web: httpx.Client, gnupg: Gnupg, tmp_path: Path):
+    """One in which a bit has flipped and one that is gone are named; the parts are right."""
+    gnupg.make("client@example.net", "ed25519")
+    give(published, gnupg.public("client@example.net", tmp_path / "public.asc").read_bytes())
+    for file in web.get(LE, params={"startTime": 0}).json()["dataAccessFiles"]["file"]:
+        assert web.get(file["@href"]).status_code == 200
+    assert prove(published, "A").wrong == []
+    first, second = sorted(found.key for found in published.store.list("pgp"))
+    data = bytearray(published.store.get(first))
+    data[100] ^= 1
+    published.store.delete([first, second])
+    published.store.put(first, bytes(data))
+    assert prove(published, "A").wrong == [
+        f"{first} of A was changed: it has another SHA-256 than was written",
+        f"{second} of A was removed",
+    ]
+
+
+@EVERYWHERE
 def test_encrypted_files_go_with_their_parts(published: House, web: httpx.Client, gnupg: Gnupg, tmp_path: Path):
     """With retention, when an agent is forgotten, and with the key; what is left is named by the catalog."""
     gnupg.make("client@example.net", "ed25519")
@@ -179,6 +220,7 @@ def test_encrypted_files_go_with_their_parts(published: House, web: httpx.Client
 # ── pulling ──
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("by", ["file", "passphrase", "agent"])
 def test_pull_decrypts(published: House, keys: NewKey, gnupg: Gnupg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str):
     """By a private key in a file, with a passphrase or without, or by GnuPG; the lake is that of a plain account, and can be repaired."""
