@@ -32,8 +32,15 @@ PUBLIC = {"/healthz", "/readyz", "/metrics", "/api/openapi.json", "/", "/sign-in
     "/docs/api",
     "/docs/{name}",
 }
-#: The permission that a route needs, where it is not `read`.
-NEEDS = {"/api/v1/accounts/{account}/events": "write", "/api/v1/accounts/{account}/audit": "admin"}
+_LE, _API = "/data_access_le/account/{account}/le", "/api/v1/accounts/{account}"
+#: The permission that each other route needs, but for the pages: these show what a key may read. Whoever adds one says so here.
+NEEDS = {
+    **dict.fromkeys([_LE, *(f"{_LE}/{name}" for name in ("agentActivity", "agentActivity.zip", "agentActivity/{name}", "schema"))], "read"),
+    **dict.fromkeys([f"{_API}/{name}" for name in ("manifest", "signing-keys", "status", "open")], "read"),
+    **dict.fromkeys([f"{_API}/{name}" for name in ("metrics", "timeline", "quality", "charts/{name}")], "read"),
+    f"{_API}/events": "write",
+    f"{_API}/audit": "admin",
+}
 EVENT = b'{"agentID": 1, "timestamp": 1465992202047}'
 
 
@@ -119,7 +126,7 @@ def test_every_route_is_public_by_name_or_needs_a_key(scene: Scene):
     """A route that somebody forgot to guard is found here."""
     found = ways(scene.call.app)
     assert {way.path for way in found if way.path in PUBLIC} == PUBLIC
-    assert len([way for way in found if is_guarded(way)]) >= 14
+    assert {way.path for way in found if is_guarded(way)} == NEEDS.keys()
     for way in found:
         if way.path in PUBLIC:
             continue
@@ -128,6 +135,14 @@ def test_every_route_is_public_by_name_or_needs_a_key(scene: Scene):
             assert error(answer)[:2] == (401, 10), way
         else:
             assert (answer.status_code, answer.headers.get("location", "").partition("?")[0]) in {(303, "/sign-in"), (401, "")}, way
+
+
+def test_every_guarded_route_is_documented(scene: Scene):
+    """And nothing is documented that is not in the matrix."""
+    found = {(way.method, way.path) for way in ways(scene.call.app)}
+    documented = {(method.upper(), path) for path, methods in scene.call.app.openapi()["paths"].items() for method in methods}
+    assert documented <= found
+    assert {(way.method, way.path) for way in ways(scene.call.app) if is_guarded(way)} <= documented
 
 
 # ── with a key ──
@@ -213,7 +228,7 @@ def test_a_key_gets_through_where_it_has_the_permission(scene: Scene, holder: st
     """The only right cells: with a bearer token and with a signature; all others are told what is missing."""
     key: NewKey = getattr(scene.keys, holder)
     for way in filter(is_guarded, ways(scene.call.app)):
-        needed = NEEDS.get(way.path, "read")
+        needed = NEEDS[way.path]
         may = needed in key.permissions or "admin" in key.permissions
         for headers in (scene.bearer(key), scene.signed(key, way)):
             answer = scene.ask(way, headers)
@@ -222,6 +237,17 @@ def test_a_key_gets_through_where_it_has_the_permission(scene: Scene, holder: st
             else:
                 assert error(answer)[:2] == (403, 11), way
                 assert f"this needs {needed}" in error(answer)[2]
+
+
+def test_other_methods_get_no_further(scene: Scene):
+    """HEAD is answered as GET is; what no route has is told to nobody without a key."""
+    for way in filter(is_guarded, ways(scene.call.app)):
+        known = {"GET", "HEAD"} if way.method == "GET" else {way.method}
+        for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - {way.method}:
+            asked = way._replace(method=method)
+            assert scene.ask(asked).status_code == 401, asked
+            assert scene.ask(asked, scene.bearer(scene.keys.admin)).status_code == (200 if method in known else 405), asked
+    assert landed(scene) == 2
 
 
 def test_a_signature_is_good_for_one_request_of_each_route(scene: Scene):
@@ -233,12 +259,13 @@ def test_a_signature_is_good_for_one_request_of_each_route(scene: Scene):
 
 # ── whether an account is there ──
 
+_TIME = r'"time":"[^"]*"'
 _VARYING = ("x-request-id", "date", "content-length")  # the body is compared; the time in it has milliseconds, or is a whole second
 
 
 def told(answer: httpx.Response, name: str) -> tuple[int, list[tuple[str, str]], str]:
     """All that an answer tells, but for when it was given, and with the account's name left out."""
-    body = re.sub(r'"time":"[^"]*"', "", answer.text)
+    body = re.sub(_TIME, "", answer.text)
     headers = [(key, value) for key, value in answer.headers.multi_items() if key not in _VARYING]
     return answer.status_code, headers, body.replace(name, "…")
 
@@ -282,14 +309,21 @@ def test_without_a_key_nothing_tells_whether_an_account_is_there(scene: Scene, m
 
 
 def test_pages_show_nothing_of_another_account(scene: Scene):
-    """A visitor who asks for another account's page gets the page of one that is not there."""
+    """A visitor who asks for another account's page, on any route of the pages, gets the page of one that is not there."""
+    with scene.house.catalog.write() as conn:
+        for name in ("A", "Bee"):
+            accounts.name(conn, name, [("agent", 1, 0, "Ada")])
     signed_in = scene.call("POST", "/sign-in", data={"token": scene.keys.admin.bearer})
     cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
-    for path in ("/now", "/day", "/agents/1", "/compare", "/files", "/quality"):
-        pages = [scene.call("GET", f"{path}?account={name}", headers=cookie) for name in ("Bee", "Cee")]
-        assert [page.status_code for page in pages] == [404, 404]
-        shown = [re.sub(rf"account( |=|%3D){name}\b", "…", page.text) for name, page in zip(("Bee", "Cee"), pages, strict=True)]
-        assert shown[0] == shown[1]
+    found = [way for way in ways(scene.call.app) if way.path not in PUBLIC and not is_guarded(way)]
+    assert len(found) >= 10
+    for way in found:
+        pages = [scene.call(way.method, f"{way.url('A', scene.part)}?account={name}", headers=cookie) for name in ("Bee", "Cee")]
+        assert [page.status_code for page in pages] == [404, 404], way
+        shown = [re.sub(rf"account( |=|%3D){name}\b|{_TIME}", "…", page.text) for name, page in zip(("Bee", "Cee"), pages, strict=True)]
+        assert shown[0] == shown[1], way
+        if way.path != "/now/events":  # which never ends
+            assert scene.call(way.method, way.url("A", scene.part), headers=cookie).status_code != 404, way
 
 
 @pytest.mark.soak
