@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from shiftlog import columns, container, documents, events, hours, oauth1
 from shiftlog.documents import Place
 from shiftlog.errors import ShiftlogError
-from shiftlog.names import PartName, split_suffix
+from shiftlog.names import SUFFIXES, PartName, split_suffix
 from shiftlog.oauth1 import Credentials
 from shiftlog.server import bodies, files, formats, origin, parameters
 from shiftlog.server.origin import Origin
@@ -106,7 +106,7 @@ def part_name(data: bytes) -> None:
     """Names of parts: what is one, is written as it was read, but for zeros in front."""
     name, suffix = split_suffix(data.decode("utf-8", "replace"))
     assert PartName.parse(str(name)) == name
-    assert suffix in ("gz", "parquet", "avro", "zip")
+    assert suffix in SUFFIXES
 
 
 def cursor(data: bytes) -> None:
