@@ -193,7 +193,9 @@ def read(store: Store, wanted: Iterable[Batch], condition: pl.Expr | None = None
         Missing: one is not there.
     """
     found = list(wanted)
-    objects = store.several(batch.object_key for batch in found)
+    # A bucket gives the bytes, which it may have kept: many accounts share an object.
+    sources = store.sources(batch.object_key for batch in found)
+    objects = (store.get(batch.object_key) if isinstance(source, str) else source for source, batch in zip(sources, found, strict=True))
     frames = [_read(data, batch, condition) for data, batch in zip(objects, found, strict=True)]
     return pl.concat(frames) if frames else pl.DataFrame(schema=ACCEPTED)
 

@@ -26,6 +26,7 @@ from shiftlog.simulate import simulate
 pytest.importorskip("pyspark", reason="scripts/spark.sh install has PySpark installed")
 
 
+@pytest.mark.soak
 def test_a_backfill_runs_on_spark_while_servers_and_publishers_work(bed: Bed, s3_server: Server, tmp_path: Path):
     """Publishers leave alone the account that Spark is at, and publish the others; each event is published once, and reports agree."""
     for name in bed.publishers:
