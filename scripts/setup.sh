@@ -33,7 +33,7 @@ step() {
 interpreter() { "$1" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))'; }
 
 # What .venv is made from.
-inputs() { cat pyproject.toml uv.lock scripts/setup.sh | cksum; }
+inputs() { { cat pyproject.toml uv.lock scripts/setup.sh hatch_build.py src/shiftlog/kernels/*.c && command -v cc; } | cksum; }
 
 made_at='' made_with='' made_from=''
 if [ -f "$STAMP" ]; then
@@ -145,6 +145,7 @@ carry_pip_settings
 [ -z "$remake" ] || rm -rf .venv
 sync || fail "the packages of uv.lock could not be installed (see above); $REMAKE"
 works || fail ".venv does not work; $REMAKE"
+.venv/bin/python src/shiftlog/kernels/compile.py >/dev/null 2>&1 || true # where a compiler came later
 
 printf '%s\n' "$(pwd -P)" "$python" "$(inputs)" >"$STAMP.partial"
 mv "$STAMP.partial" "$STAMP"

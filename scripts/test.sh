@@ -4,6 +4,7 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null
 
+scripts/debian.sh gcc libc6-dev || true # for setup.sh, which compiles where it can
 scripts/setup.sh
 scripts/browser.sh
 scripts/debian.sh unzip gnupg || true

@@ -2,7 +2,7 @@
 
 A line is one document, and a document one session, in Avro's JSON encoding: a value of a union stands under the name of
 its type, `{"long":9}`, and null is bare. What is written is as the seed has it, member for member in its order, without
-white space. What is read may be looser; see `columns` and `documents`.
+white space. What is read may be looser; see `spelling`, `columns` and `documents`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from arro3.core import Array, ChunkedArray, list_array
 
-from shiftlog import columns, documents, schema
+from shiftlog import columns, documents, schema, spelling
 from shiftlog.documents import BRANCH, DECODED, Place
 from shiftlog.errors import Damaged, Missing, TooLarge
 from shiftlog.schema import ACTIVITY, DATA_TYPE, HEADER, META_DATA
@@ -137,7 +137,8 @@ def _opened(source: Source, name: str) -> AbstractContextManager[BinaryIO]:
 
 
 def _decoded(text: bytes, place: Place) -> pl.DataFrame:
-    frame = columns.read(text)
+    frame = spelling.read(text)
+    frame = columns.read(text) if frame is None else frame
     return documents.read(text, place) if frame is None else frame
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import polars as pl
 from starlette.datastructures import Headers
 
-from shiftlog import columns, container, documents, events, hours, oauth1
+from shiftlog import columns, container, documents, events, hours, oauth1, spelling
 from shiftlog.documents import Place
 from shiftlog.errors import ShiftlogError
 from shiftlog.names import SUFFIXES, PartName, split_suffix
@@ -35,12 +35,13 @@ def text(data: bytes) -> str:
 
 
 def decoder(data: bytes) -> None:
-    """A container: the fast reader and the exact one agree on all that the fast one takes."""
+    """A container: the fast readers and the exact one agree on all that the fast ones take."""
     container.decode(data, name="x", limit=MOST)
     if not data.startswith(b"\x1f\x8b"):
-        fast = columns.read(data)
-        if fast is not None and not fast.equals(exact := documents.read(data, Place("x"))):
-            raise AssertionError(f"the readers disagree: {fast.rows()} and {exact.rows()}")
+        for reader in (spelling, columns):
+            fast = reader.read(data)
+            if fast is not None and not fast.equals(exact := documents.read(data, Place("x"))):
+                raise AssertionError(f"the readers disagree: {fast.rows()} and {exact.rows()}")
 
 
 def packed_decoder(data: bytes) -> None:
