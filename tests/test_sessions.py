@@ -172,6 +172,13 @@ def test_folding_agrees_with_the_oracle(events: list[dict[str, Any]]):
     assert frame.group_by("agentSessionId").agg((pl.col("eventIndex") == pl.int_range(pl.len())).all())["eventIndex"].all()
 
 
+def test_times_that_are_as_far_apart_as_can_be_are_in_order():
+    """Where agent, session and time do not go into one number, they are sorted by all the same."""
+    times = [T0, 2**63 - 1 - DAY, T0 + 1]
+    frame = folded(*(event(time, agentID=agent, eventId=f"{agent}.{time}") for time in times for agent in (2, 1)))
+    assert frame.select("agentID", "timestamp").rows() == [(agent, time) for agent in (1, 2) for time in sorted(times)]
+
+
 @given(histories())
 @settings(max_examples=100, deadline=None)
 def test_folding_again_gives_the_same(events: list[dict[str, Any]]):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shiftlog.names import PartName
-from shiftlog.sessions import dealt
+from shiftlog.sessions import FOLDED, dealt
 from shiftlog.spill import InMemory, Piece, Stretch
-from shiftlog.steps import Folded, Planned, plan
+from shiftlog.steps import Folded, Planned, pieces, plan
 
 HOUR = 3_600_000
 NONE = InMemory(pl.DataFrame())
@@ -54,6 +56,26 @@ def test_every_agent_is_in_a_share_that_its_part_reads(agents: list[int], shares
     reads = {part.name.part: {piece.share for piece in part.pieces} for part in found}
     dealt_to = where.select(share=dealt(shares), part=dealt(len(found))).rows()
     assert all(share in reads[part] for share, part in dealt_to)
+
+
+_SESSIONS = st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from([None, 5, 6]), st.integers(0, 4))
+
+
+@given(st.lists(_SESSIONS, max_size=9), st.booleans(), st.randoms(use_true_random=False))
+def test_pieces_are_in_the_order_of_parts(sessions: list[tuple[int, int, int | None, int]], adjacent: bool, rng: random.Random):
+    """By agent, beginning, identity and place, whether the rows of a session come together or not; a withdrawn one has no place."""
+    rows = [
+        {"scope": scope * HOUR, "agentID": agent, "sessionStartTime": start, "agentSessionId": f"s{number}", "eventIndex": index}
+        for number, (scope, agent, start, events) in enumerate(sessions)
+        for index in (range(events) if events else [None])
+    ]
+    if not adjacent:
+        rng.shuffle(rows)
+    due = pl.DataFrame(rows, FOLDED)
+    found = pieces(due, 0, InMemory)
+    expected = due.sort("scope", "agentID", "sessionStartTime", "agentSessionId", "eventIndex", nulls_last=True)
+    assert [piece.scope for piece in found] == expected["scope"].unique().sort().to_list()
+    assert pl.concat([due.clear(), *(piece.rows.scan().collect() for piece in found)]).equals(expected)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100])

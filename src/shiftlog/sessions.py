@@ -48,6 +48,7 @@ FOLDABLE: dict[str, pl.DataType] = {**ACCEPTED, "repeats": pl.Int32(), "agentSes
 _CARRYABLE = ("state", "prevState", "concurrentEng", "prevConcurrentEng")
 _KEY = ("agentID", "sessionId")
 _ORDER = ("timestamp", "sequence", "position")
+_NUMBER = pl.col("number")
 
 LOGIN, LOGOUT = pl.col("type") == EventType.LOGIN, pl.col("type") == EventType.LOGOUT
 SAME_KEY = pl.col("agentID").eq(pl.col("agentID").shift()) & pl.col("sessionId").eq_missing(pl.col("sessionId").shift())
@@ -88,13 +89,14 @@ def fold(events: pl.DataFrame, *, account: str, timeout: int, taken: frozenset[s
     `timeout` is in ms. `taken` are agentSessionIds that no new session may get. Rows of one session are adjacent, in
     order; sessions are ordered by (agentID, sessionId, first event). Dropped repeats are counted in `repeats`.
     """
-    distinct = _without_repeats(events.select(FOLDABLE.keys()))
-    rows = distinct.sort([*_KEY, *_ORDER], maintain_order=True)
+    rows = _in_order(_without_repeats(events.select(FOLDABLE.keys())))
     gap = pl.col("timestamp") - pl.col("timestamp").shift()
     begins = ~SAME_KEY | (pl.col("sessionId").is_null() & (LOGIN | LOGOUT.shift() | (gap >= timeout)))
     rows = rows.with_columns(begins.fill_null(True).alias("begins")).with_columns(pl.col("begins").cum_sum().alias("session"))
     sessions = _identified(_closed(rows, timeout), rows, account, taken)
-    return _carried(rows).drop("agentSessionId", "scope").join(sessions, on="session", maintain_order="left").select(*FOLDED, "closedAt")
+    # Sessions are numbered from 1 in the order of the rows, and stand in this order.
+    theirs = sessions.drop("session").select(pl.all().gather(rows["session"] - 1))
+    return _carried(rows).drop("agentSessionId", "scope").hstack(theirs).select(*FOLDED, "closedAt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def refold(
     """
     folded = fold(pl.concat([fresh, unfold(prior)]), account=account, timeout=timeout, taken=taken)
     same = _unchanged(prior, folded)
-    changed = folded.join(same, on="agentSessionId", how="anti", maintain_order="left")
+    changed = folded if same.is_empty() else folded.join(same, on="agentSessionId", how="anti", maintain_order="left")
     is_due = pl.col("closedAt") < until
     scope = pl.coalesce("scope", pl.col("closedAt") - pl.col("closedAt") % HOUR).alias("scope")
     due = changed.filter(is_due).with_columns(scope).drop("closedAt")
@@ -143,11 +145,30 @@ def _unchanged(prior: pl.DataFrame, folded: pl.DataFrame) -> pl.DataFrame:
 def _without_repeats(events: pl.DataFrame) -> pl.DataFrame:
     """One row an (agentID, eventId): the first to land, with the count of the others."""
     key = ["agentID", "eventId"]
-    if not events.select(pl.struct(key).is_duplicated().any()).item():
+    # Where no two hashes are equal, no two keys are, which is nearly always so and quickly seen.
+    hashes = pl.col("agentID").hash() ^ pl.col("eventId").hash()
+    if events.select(hashes.n_unique()).item() == events.height or not events.select(pl.struct(key).is_duplicated().any()).item():
         return events
     counted = events.group_by(key).agg((pl.len().cast(pl.Int32) - 1 + pl.col("repeats").sum()).alias("repeats"))
     first = events.sort("position").unique(key, keep="first", maintain_order=True)
     return first.drop("repeats").join(counted, on=key, maintain_order="left").select(FOLDABLE.keys())
+
+
+def _in_order(events: pl.DataFrame) -> pl.DataFrame:
+    """By `_KEY` and `_ORDER`: by the first three of these as one number, which is quickest, and by the rest where that is the same."""
+    low, high = events.select(low=pl.col("timestamp").min(), high=pl.col("timestamp").max()).row(0)
+    keys = events.select(_KEY).unique().sort(_KEY).with_row_index("key")
+    if events.is_empty() or keys.height * (high - low + 1) >= 1 << 63:
+        return events.sort([*_KEY, *_ORDER], maintain_order=True)
+    number = (pl.col("key").cast(pl.Int64) * (high - low + 1) + (pl.col("timestamp") - low)).alias("number")
+    numbers = events.select(*_KEY, "timestamp").join(keys, on=_KEY, nulls_equal=True, maintain_order="left").select(number)
+    order = numbers.select(pl.arg_sort_by("number")).to_series()
+    ordered = numbers[order]
+    tied = ordered.select((_NUMBER.eq(_NUMBER.shift()) | _NUMBER.eq(_NUMBER.shift(-1))).arg_true()).to_series()
+    rows = order[tied]
+    together = ordered[tied].hstack(events.select("sequence", "position")[rows]).with_columns(row=rows)
+    order = order.scatter(tied, together.sort("number", "sequence", "position", "row")["row"])
+    return events.rechunk()[order]  # in one piece, of which rows are taken much quicker
 
 
 def _closed(rows: pl.DataFrame, timeout: int) -> pl.DataFrame:

@@ -105,7 +105,7 @@ class Piece:
 
 def by(column: str, rows: pl.DataFrame, keep: Keep) -> Iterator[tuple[int, Stretch]]:
     """Keep the rows, and say where those of each value of a column are, in order of the values."""
-    ordered = rows.sort(column, maintain_order=True)
+    ordered = rows if rows[column].is_sorted() else rows.sort(column, maintain_order=True)
     kept, offset = keep(ordered), 0
     for value, length in ordered.group_by(column, maintain_order=True).len().rows():
         yield value, Stretch(kept, offset, length)

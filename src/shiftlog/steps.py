@@ -31,6 +31,8 @@ from shiftlog.store import Store
 Put: TypeAlias = Callable[[str, bytes], None]
 
 _ORDER = ["agentID", "sessionStartTime", "agentSessionId", "eventIndex"]
+_ID, _INDEX = pl.col("agentSessionId"), pl.col("eventIndex")
+_NEW_RUN = _ID.ne_missing(_ID.shift()) | _INDEX.ne_missing(_INDEX.shift() + 1)
 _WITHDRAWN = {"agentSessionId": pl.String(), "agentID": pl.Int64(), "scope": pl.Int64()}
 
 
@@ -98,8 +100,18 @@ def fold(share: Share, *, store: Store, pending: Pending, until: int, keep: Keep
 
 
 def pieces(due: pl.DataFrame, share: int, keep: Keep) -> tuple[Piece, ...]:
-    """What is to be published of a share, kept, by scope."""
-    return tuple(Piece(scope, share, rows) for scope, rows in by("scope", due, keep))
+    """What is to be published of a share, kept, by scope; there in the order of parts."""
+    return tuple(Piece(scope, share, rows) for scope, rows in by("scope", _ordered(due, ["scope", *_ORDER]), keep))
+
+
+def _ordered(rows: pl.DataFrame, order: list[str]) -> pl.DataFrame:
+    """The rows sorted by columns that end with `_ORDER`: a session's rows that follow each other already are moved as one."""
+    first = rows.select(_NEW_RUN.arg_true()).to_series()
+    runs = rows.select(order)[first].with_columns(first=first, next=first.shift(-1, fill_value=rows.height))
+    runs = runs.sort(order, nulls_last=True)
+    if runs["first"].is_sorted():
+        return rows
+    return rows.rechunk()[runs.select(pl.int_ranges("first", "next").explode()).to_series()]
 
 
 def _withdrawals(withdrawn: pl.DataFrame) -> pl.DataFrame:
@@ -146,7 +158,7 @@ def write(planned: Planned, *, account: str, schema_version: str, put: Put) -> N
     name = planned.name
     there = pl.concat(piece.rows.scan() for piece in planned.pieces)
     mine = there if planned.count == 1 else there.filter(dealt(planned.count) == name.part)
-    rows = mine.collect().sort(_ORDER, nulls_last=True)
+    rows = _ordered(mine.collect(), _ORDER)
     if rows.is_empty():
         return None
     events = rows.filter(pl.col("eventIndex").is_not_null())
