@@ -32,7 +32,7 @@ class Written(NamedTuple):
 
 
 def convert(name: PartName, gz: Path, target: Path, *, account: str, proof: ManifestPart | None) -> Kept:
-    """Write the events of a published file to `target`; memory holds this one file.
+    """Write the events of a published file to `target`; memory holds this one file. May be called from several threads at once.
 
     The file is proved first: by the manifest where there is one, and always by decoding all of it.
 

@@ -1,15 +1,17 @@
 """Pulling: every file of a server once into a lake, and nothing twice, whatever happens meanwhile.
 
 What is there is asked from the checkpoint on; what the lake has is known by name. Files are downloaded side by side, proved and
-converted one at a time, and become part of the lake some at a time. The checkpoint moves last, when all of them are in:
-whatever stops a pull, the next one completes it.
+converted on every processor, and become part of the lake some at a time, while the next are on their way. The checkpoint moves
+last, when all of them are in: whatever stops a pull, the next one completes it.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +110,7 @@ class _Pull:
     def __init__(self, client: Client, lake: Writer, options: Options, now: int, progress: Progress) -> None:
         self._client, self._lake, self._options, self._now, self._progress = client, lake, options, now, progress
         self._summary = Summary()
-        self._converting = threading.Lock()  # one file at a time, so that memory is bounded by a part
+        self._converting = threading.BoundedSemaphore(os.cpu_count() or 1)  # so many parts are in memory, and no more than `jobs`
         self._stopped = threading.Event()
         self._proofs: dict[str, ManifestPart] = {}
         self._missing: set[str] = set()
@@ -203,12 +205,29 @@ class _Pull:
     def _take(self, wanted: dict[str, File], broken: set[str]) -> None:
         known = [self._proofs[name].bytes for name in wanted if name in self._proofs]
         self._progress.expect(len(wanted), sum(known) if len(known) == len(wanted) else None)
-        for batch in _batches(list(wanted.values())):
-            staged = self._fetch(batch)
-            if staged:
-                self._summary.rewritten += self._lake.add(staged, keep_raw=self._options.keep_raw)
-            for file in staged:
-                self._count(file, file.kept.name in broken)
+        with ThreadPoolExecutor(self._options.jobs, "pull") as pool:
+            try:
+                begun: deque[dict[Future[Staged], File]] = deque()
+                for batch in _batches(list(wanted.values())):
+                    begun.append({pool.submit(self._obtain, file): file for file in batch})
+                    if len(begun) > 1:  # a batch becomes part of the lake while the next one comes
+                        self._add(begun.popleft(), broken)
+                for futures in begun:
+                    self._add(futures, broken)
+            except BaseException:
+                self._stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _add(self, futures: dict[Future[Staged], File], broken: set[str]) -> None:
+        """Make the files of a batch, in its order, that could be had part of the lake; of the others the summary says why not."""
+        for future in as_completed(futures):
+            self._check(futures[future], future.exception())
+        staged = [future.result() for future in futures if future.exception() is None]
+        if staged:
+            self._summary.rewritten += self._lake.add(staged, keep_raw=self._options.keep_raw)
+        for file in staged:
+            self._count(file, file.kept.name in broken)
 
     def _count(self, file: Staged, repaired: bool) -> None:
         self._summary.repaired += repaired
@@ -216,19 +235,6 @@ class _Pull:
         self._summary.events += file.kept.source.events
         self._summary.bytes += file.kept.source.bytes
         self._progress.files(1)
-
-    def _fetch(self, batch: Sequence[File]) -> list[Staged]:
-        """The files of a batch, in its order, that could be had; of the others the summary says why not."""
-        with ThreadPoolExecutor(self._options.jobs, "pull") as pool:
-            futures = {pool.submit(self._obtain, file): file for file in batch}
-            try:
-                for future in as_completed(futures):
-                    self._check(futures[future], future.exception())
-            except BaseException:
-                self._stopped.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-        return [future.result() for future in futures if future.exception() is None]
 
     def _check(self, file: File, error: BaseException | None) -> None:
         if error is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +24,7 @@ from shiftlog.errors import Invalid, Later, Unusable
 from shiftlog.lake import Chain, Kept, Snapshot
 from shiftlog.names import PartName
 
+_SYNCS = 8  # files that are made durable side by side
 _LOCK, _PARTIAL = "lake.lock", ".partial"
 _OURS = {_LOCK, _PARTIAL, lake.SNAPSHOT, f".{lake.SNAPSHOT}", lake.CHAIN}
 
@@ -140,8 +142,9 @@ class Writer:
         self._note(file.kept for file in new)
         for hour in dict.fromkeys(file.kept.part.start for file in new):
             staged |= {file.kept.name: file for file in self._superseded(hour, staged)}
-        for directory in {parent for file in staged.values() for parent in self._put(file)}:
-            lake.sync(directory)
+        moves = [move for file in staged.values() for move in self._moves(file)]
+        _sync(source for source, _ in moves)
+        _sync({parent for move in moves for parent in self._move(*move)})
         replaced = [self.files[name] for name in staged if name in self.files]
         self.files |= {name: file.kept for name, file in staged.items()}
         self._commit(self.snapshot)
@@ -207,16 +210,18 @@ class Writer:
     def _standing(self, kept: Kept) -> Staged:
         return Staged(kept, self.directory / kept.path)
 
-    def _put(self, file: Staged) -> Iterator[Path]:
-        """Move a file to where the next snapshot will say it is; gives the directories that changed."""
+    def _moves(self, file: Staged) -> Iterator[tuple[Path, Path]]:
+        """From where to where the next snapshot will say that a file is."""
         for source, place in ((file.parquet, file.kept.path), (file.gz, file.kept.raw)):
             if source is not None and place is not None:
-                target = self.directory / place
-                lake.sync(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if source != target:
-                    source.replace(target)
-                yield from (parent for parent in target.parents if parent.is_relative_to(self.directory))
+                yield source, self.directory / place
+
+    def _move(self, source: Path, target: Path) -> Iterator[Path]:
+        """Move a file to its place; gives the directories that changed."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source != target:
+            source.replace(target)
+        yield from (parent for parent in target.parents if parent.is_relative_to(self.directory))
 
     def _commit(self, snapshot: Snapshot) -> None:
         ordered = sorted(self.files.values(), key=lambda kept: kept.part)
@@ -232,3 +237,9 @@ class Writer:
             for leftover in (file.gz, file.parquet):
                 if leftover is not None and leftover.parent == self.partial:
                     leftover.unlink(missing_ok=True)
+
+
+def _sync(paths: Iterable[Path]) -> None:
+    """Make durable what is in these, several at once: a disk that is waited for by many does one write for all."""
+    with ThreadPoolExecutor(_SYNCS, "sync") as pool:
+        list(pool.map(lake.sync, paths))
