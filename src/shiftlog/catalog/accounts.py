@@ -29,6 +29,7 @@ class Account:
 
 
 _COLUMNS = [tables.accounts.c[name] for name in ("account", "time_zone", "schema_version", "retention_days", "pgp_key")]
+_GET = sa.select(*_COLUMNS).where(tables.accounts.c.account == sa.bindparam("of"))
 
 
 def ensure(conn: sa.Connection, account: str, now: int, settings: Settings) -> None:
@@ -52,7 +53,7 @@ def get(conn: sa.Connection, account: str) -> Account:
     Raises:
         Missing: no such account.
     """
-    row = conn.execute(sa.select(*_COLUMNS).where(tables.accounts.c.account == account)).one_or_none()
+    row = conn.execute(_GET, {"of": account}).one_or_none()
     if row is None:
         raise Missing(f"there is no account {account}")
     return Account(*row)

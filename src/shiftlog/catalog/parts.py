@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -146,12 +147,35 @@ def _listed(
     return listed
 
 
+# Made once: to make it costs more than to ask it.
+_FIND = (
+    sa.select(*_COLUMNS, _A.c.pgp_key)
+    .join(_A, _A.c.account == _T.c.account)
+    .where(
+        _T.c.account == sa.bindparam("of"), *(_T.c[name] == sa.bindparam(name) for name in ("scope_start", "scope_end", "part", "revision"))
+    )
+    .where(_T.c.generated <= sa.bindparam("now"))
+)
+
+
+class Served(NamedTuple):
+    """A part, and the OpenPGP key to which its account's files are encrypted, if it has one."""
+
+    part: Part
+    pgp_key: str | None
+
+
 def find(conn: sa.Connection, account: str, name: PartName, now: int) -> Part | None:
     """A part that is visible at `now`, by its name; also one whose files are gone."""
-    mine = (_T.c.account == account, _T.c.scope_start == name.start, _T.c.scope_end == name.end)
-    query = sa.select(*_COLUMNS).where(*mine, _T.c.part == name.part, _T.c.revision == name.revision, _T.c.generated <= now)
-    row = conn.execute(query).one_or_none()
-    return None if row is None else Part(*row)
+    found = served(conn, account, name, now)
+    return None if found is None else found.part
+
+
+def served(conn: sa.Connection, account: str, name: PartName, now: int) -> Served | None:
+    """As `find`, with what else says how the part is served."""
+    asked = {"scope_start": name.start, "scope_end": name.end, "part": name.part, "revision": name.revision}
+    row = conn.execute(_FIND, {"of": account, **asked, "now": now}).one_or_none()
+    return None if row is None else Served(Part(*row[:-1]), row[-1])
 
 
 def manifest(conn: sa.Connection, account: str, *, now: int, after: int, limit: int) -> Sequence[Part]:

@@ -46,17 +46,25 @@ def use(conn: sa.Connection, nonces: Sequence[Nonce]) -> list[bool]:
     """Take nonces; False for each that was used before, also among these."""
     if not nonces:
         return []
-    t = tables.nonces
     # In one order everywhere: servers that take the same nonces at once must not wait for each other.
     rows = {(n.key_id, n.timestamp, n.nonce): {name: getattr(n, name) for name in Nonce.__slots__} for n in reversed(nonces)}
-    statement = insert(conn, t).on_conflict_do_nothing().returning(t.c.key_id, t.c.timestamp, t.c.nonce)
-    taken = {tuple(row) for row in conn.execute(statement, [rows[key] for key in sorted(rows)])}
+    taken = {tuple(row) for row in conn.execute(_take(conn), [rows[key] for key in sorted(rows)])}
     answers = []
     for n in nonces:
         key = (n.key_id, n.timestamp, n.nonce)
         answers.append(key in taken)
         taken.discard(key)
     return answers
+
+
+_TAKE: dict[str, Any] = {}  # by dialect; made once, as to make it costs more than to execute it
+
+
+def _take(conn: sa.Connection) -> Any:
+    t, dialect = tables.nonces, conn.dialect.name
+    if dialect not in _TAKE:
+        _TAKE[dialect] = insert(conn, t).on_conflict_do_nothing().returning(t.c.key_id, t.c.timestamp, t.c.nonce)
+    return _TAKE[dialect]
 
 
 def was_used(conn: sa.Connection, nonce: Nonce) -> bool:
@@ -66,10 +74,13 @@ def was_used(conn: sa.Connection, nonce: Nonce) -> bool:
     return bool(conn.scalar(sa.select(there)))
 
 
+_RECORD = sa.insert(tables.audit)
+
+
 def record(conn: sa.Connection, entries: Sequence[Entry]) -> None:
     """Append lines to the audit log."""
     if entries:
-        conn.execute(sa.insert(tables.audit), [{name: getattr(entry, name) for name in Entry.__slots__} for entry in entries])
+        conn.execute(_RECORD, [{name: getattr(entry, name) for name in Entry.__slots__} for entry in entries])
 
 
 def expire(conn: sa.Connection, now: int) -> int:

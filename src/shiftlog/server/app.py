@@ -19,10 +19,15 @@ from urllib.parse import urlsplit
 import structlog
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp
 
 from shiftlog.errors import Invalid, Unusable
 from shiftlog.house import House
 from shiftlog.server import answers, api, audit, data_access, monitor, openapi, problems
+from shiftlog.server.direct import Direct
 from shiftlog.server.guard import Guard
 from shiftlog.server.pages import routes as pages
 from shiftlog.server.services import Services
@@ -36,7 +41,16 @@ _RESERVED = 64  # descriptors, at least, for all but connections: the catalog, f
 _HEADERS = 64 * 1024  # bytes of a request's headers that are read at all; what the guard allows is less
 
 
-def create_app(house: House, *, publish: bool = True) -> FastAPI:
+class Application(FastAPI):
+    """The framework behind the guard. Its own outermost layers are left out: the guard answers faults, and bodies have their limits."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        handlers: dict[Any, Any] = {kind: handler for kind, handler in self.exception_handlers.items() if kind not in (500, Exception)}
+        framework = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=handlers)
+        return Guard(Direct(framework, data_access.OFTEN, handlers[HTTPException]), self.state.services)
+
+
+def create_app(house: House, *, publish: bool = True) -> Application:
     """The ASGI application of a deployment. Its lifespan runs the writers, and with `publish` the publishing of every hour."""
     services = Services(house, publish=publish)
 
@@ -48,7 +62,7 @@ def create_app(house: House, *, publish: bool = True) -> FastAPI:
         finally:
             await to_thread.run_sync(services.stop)
 
-    app = FastAPI(
+    app = Application(
         lifespan=lifespan,
         exception_handlers=problems.HANDLERS,
         openapi_url=None,
@@ -57,7 +71,6 @@ def create_app(house: House, *, publish: bool = True) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    app.add_middleware(Guard, services=services)
     for router in (data_access.router, api.router, audit.router, answers.router, monitor.router, openapi.router):
         app.include_router(router)
     pages.attach(app, services)

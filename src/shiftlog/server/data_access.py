@@ -7,6 +7,7 @@ from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Path, Query
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -214,3 +215,7 @@ async def avro_schema(
 ) -> Response:
     """The Avro schema of the documents in files."""
     return Response(schema.source(schemaId), media_type=formats.acceptable(request, (formats.JSON,)))
+
+
+#: The routes of those who pull: one list, and then file after file.
+OFTEN = [route for route in router.routes if isinstance(route, APIRoute) and route.name in ("list", "download")]

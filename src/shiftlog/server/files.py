@@ -21,8 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shiftlog import pgp, schema
-from shiftlog.catalog import accounts, encrypted, parts
-from shiftlog.catalog.accounts import Account
+from shiftlog.catalog import encrypted, parts
 from shiftlog.catalog.encrypted import Encrypted
 from shiftlog.catalog.parts import Part
 from shiftlog.errors import Forbidden, Gone, Later, Missing
@@ -209,10 +208,11 @@ def content(house: House, account: str, name: PartName, suffix: str) -> Content:
         HTTPException: 406, the server lacks what the form needs.
     """
     with house.catalog.read() as conn:
-        part = parts.find(conn, account, name, house.catalog.now(conn))
-        if part is None:
-            raise Missing(f"account {account} has no file {name}; the list names those it has")
-        public = check_form(accounts.get(conn, account), suffix)
+        found = parts.served(conn, account, name, house.catalog.now(conn))
+    if found is None:
+        raise Missing(f"account {account} has no file {name}; the list names those it has")
+    part, public = found
+    check_form(account, public, suffix)
     gone = part.twin_gone if suffix == "parquet" else part.gz_gone
     if gone is not None:
         why = (
@@ -233,18 +233,17 @@ def content(house: House, account: str, name: PartName, suffix: str) -> Content:
         raise lost(part, suffix) from None
 
 
-def check_form(account: Account, suffix: str) -> str | None:
-    """Return the OpenPGP key to which the account's files are encrypted, if it has one, and this form is the encrypted one.
+def check_form(account: str, public: str | None, suffix: str) -> None:
+    """Return if this form is served of an account whose files are encrypted to an OpenPGP key, or that has none.
 
     Raises:
-        Forbidden: it has one, and this form is not.
+        Forbidden: it has one, and this form is not encrypted.
         Missing: it has none, and this form is.
     """
-    if account.pgp_key is not None and suffix != "gz.pgp":
-        raise Forbidden(f"files of account {account.account} are encrypted; allowed: NAME.gz.pgp, one by one")
-    if account.pgp_key is None and suffix == "gz.pgp":
-        raise Missing(f"account {account.account} has no OpenPGP key, so that there is no .gz.pgp; .gz is served")
-    return account.pgp_key
+    if public is not None and suffix != "gz.pgp":
+        raise Forbidden(f"files of account {account} are encrypted; allowed: NAME.gz.pgp, one by one")
+    if public is None and suffix == "gz.pgp":
+        raise Missing(f"account {account} has no OpenPGP key, so that there is no .gz.pgp; .gz is served")
 
 
 def _encrypted(house: House, account: str, part: Part, public: str) -> Content:
