@@ -63,8 +63,7 @@ def _ours(scene: Scene) -> Work:
     spent: Counter[str] = Counter()
     # What a run spends where: seconds of both threads together.
     timers = {
-        "encode_s": (container, "encode"),
-        "gzip_s": (container, "compress"),
+        "pack_s": (container, "pack"),
         "twin_s": (steps, "parquet"),
         "gather_s": (steps, "gather"),
         "fold_s": (steps, "refold"),

@@ -134,6 +134,8 @@ for version in schema.VERSIONS:
     for flat in (login(), many(3, 4)):
         text = container.encode(flat, account="A", version=version)
         assert spelling.read(text) is not None
+        for container._TOGETHER in range(1, 3 * len(text), 7):
+            assert container.encode(flat, account="A", version=version) == text
         for end in range(len(text) - 1):
             spelling.read(text[:end])
         for _ in range(2_000):
@@ -148,7 +150,8 @@ print("within bounds")
 
 @needs_compiler
 def test_the_kernel_stays_within_its_bounds(tmp_path: Path):
-    """Compiled with what watches every access (AddressSanitizer, UndefinedBehaviorSanitizer), on texts cut off anywhere, and changed."""
+    """Compiled with what watches every access (AddressSanitizer, UndefinedBehaviorSanitizer), on texts cut off anywhere, and
+    changed; and on frames that are written to room that ends anywhere."""
     library, source = tmp_path / "watched.so", sorted(Path(compiling.HERE).glob("*.c"))
     watch = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror")
     subprocess.run(["cc", "-std=c11", "-O1", "-g", "-shared", "-fPIC", *watch, "-o", library, *source], check=True)

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from arro3.core import Array, ChunkedArray, list_array
 
-from shiftlog import columns, documents, schema, spelling
+from shiftlog import columns, documents, schema, spelling, writing
 from shiftlog.documents import BRANCH, DECODED, Place
 from shiftlog.errors import Damaged, Missing, TooLarge
 from shiftlog.schema import ACTIVITY, DATA_TYPE, HEADER, META_DATA
@@ -35,6 +35,7 @@ LIMIT = 4 << 30
 
 _GZIP, _MAGIC = 31, b"\x1f\x8b"
 _LEVEL = 1  # the fastest that still looks for repeats; a higher one is hardly smaller
+_TOGETHER = 1 << 20  # bytes of text compressed at a time: they stay in the processor's cache, and where they are cut costs next to nothing
 _PIECE = 1 << 10  # bytes of gzip inflated at a time: at most 1 MiB of text, and as exact as the place of damage is known
 _BLOCK = 1 << 23  # bytes of text decoded at a time
 
@@ -51,17 +52,45 @@ def encode(flat: pl.DataFrame, *, account: str, version: str = schema.DEFAULT) -
     Raises:
         Invalid, Missing: not a schema version, or not one that is known.
     """
-    version = schema.resolve(version)
-    if flat.is_empty():
-        return b""
-    lines = BytesIO()
-    _documents(flat, account, version).write_ndjson(lines)
-    return lines.getvalue()
+    return b"".join(map(bytes, _lines(flat, account, schema.resolve(version))))
+
+
+def pack(flat: pl.DataFrame, *, account: str, version: str = schema.DEFAULT) -> bytes:
+    """What `compress` makes of the lines of `encode`, which are not in memory all at once, where a kernel writes them.
+
+    Raises:
+        Invalid, Missing: not a schema version, or not one that is known.
+    """
+    return _compressed(_lines(flat, account, schema.resolve(version)))
 
 
 def compress(lines: bytes) -> bytes:
     """One gzip member without name and time, so that equal lines give equal bytes."""
-    return zlib.compress(lines, _LEVEL, _GZIP)
+    return _compressed(_pieces(lines))
+
+
+def _compressed(pieces: Iterable[bytes | memoryview]) -> bytes:
+    """The gzip of pieces of `_TOGETHER` bytes: where they are cut shows in it."""
+    member = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    return b"".join([*map(member.compress, pieces), member.flush()])
+
+
+def _pieces(lines: bytes) -> Iterator[memoryview]:
+    return (memoryview(lines)[at : at + _TOGETHER] for at in range(0, len(lines), _TOGETHER))
+
+
+def _lines(flat: pl.DataFrame, account: str, version: str) -> Iterator[memoryview]:
+    """The lines in pieces of `_TOGETHER` bytes, the last one shorter; each is there until the next one is asked for."""
+    if flat.is_empty():
+        return iter(())
+    begins = flat.select(_BEGINS.arg_true()).to_series()
+    constants, tagged = {"accountId": account, "schemaVersion": version}, schema.has_tagged_envelope(version)
+    quick = writing.pieces(flat, begins.to_numpy(), constants, tagged=tagged, size=_TOGETHER)
+    if quick is not None:
+        return quick
+    lines = BytesIO()
+    _documents(flat, begins, account, version).write_ndjson(lines)
+    return _pieces(lines.getvalue())
 
 
 _INDEX, _SESSION = pl.col("eventIndex"), pl.col("agentSessionId")
@@ -74,9 +103,8 @@ def _tagged(value: pl.Expr, branch: str) -> pl.Expr:
     return pl.when(value.is_not_null()).then(pl.struct(value.alias(branch)))
 
 
-def _documents(flat: pl.DataFrame, account: str, version: str) -> pl.DataFrame:
-    """The documents as nested columns, one row a session."""
-    begins = flat.select(_BEGINS.arg_true()).to_series()
+def _documents(flat: pl.DataFrame, begins: pl.Series, account: str, version: str) -> pl.DataFrame:
+    """The documents as nested columns, one row a session: what `writing` does, by Polars."""
     times = [_tagged(pl.when(_INDEX.is_not_null()).then(pl.col(name)), "long") for name in ("sessionStartTime", "sessionEndTime")]
     meta = pl.struct(accountId=pl.struct(string=pl.lit(account)), schemaVersion=pl.lit(version), startTime=times[0], endTime=times[1])
     header = pl.struct(pl.struct(agentSessionId=_tagged(_SESSION, "string")).alias(HEADER))

@@ -162,8 +162,10 @@ def write(planned: Planned, *, account: str, schema_version: str, put: Put) -> N
     if rows.is_empty():
         return None
     events = rows.filter(pl.col("eventIndex").is_not_null())
-    gz = container.compress(container.encode(rows, account=account, version=schema_version))
-    twin = parquet(rows.with_columns(revision=pl.lit(name.revision, pl.Int32), part=pl.lit(str(name))).select(TWIN.keys()))
+    gz = container.pack(rows, account=account, version=schema_version)
+    # Of lists that were cut out of others, Polars writes more than their items, and other bytes.
+    lists = pl.col("userProfileIDs").gather(pl.int_range(pl.len()))
+    twin = parquet(rows.with_columns(lists, revision=pl.lit(name.revision, pl.Int32), part=pl.lit(str(name))).select(TWIN.keys()))
     key = f"parts/{account}/{iso(name.start)[:10]}/{name}.{uuid.uuid4().hex[:12]}"
     put(f"{key}.gz", gz)
     put(f"{key}.parquet", twin)

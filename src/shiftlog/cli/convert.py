@@ -74,7 +74,7 @@ def encode(
     sent = pl.concat(frames).with_columns(receivedAt=pl.lit(now), position=pl.int_range(pl.len(), dtype=pl.Int64)).select(ACCEPTED.keys())
     folded = sessions.fold(sessions.foldable(sent), account=account, timeout=Settings().session_timeout)
     with render.output(output) as target:
-        target.write(container.compress(container.encode(folded, account=account, version=version)))
+        target.write(container.pack(folded, account=account, version=version))
 
 
 def schema(version: Annotated[str, typer.Argument(help="A schema version, or latest.")] = "latest") -> None:
