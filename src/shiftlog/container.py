@@ -150,8 +150,9 @@ def decode(source: Source, *, name: str, limit: int = LIMIT) -> pl.DataFrame:
         Missing: there is no such file.
         TooLarge: more text than `limit`; no more than that was inflated.
     """
+    ours = spelling.Reader()
     with _opened(source, name) as stream:
-        frames = [_decoded(text, place) for place, text in _blocks(_text(stream, name, limit), Place(name))]
+        frames = [_decoded(text, place, ours) for place, text in _blocks(_text(stream, name, limit), Place(name))]
     return pl.concat([pl.DataFrame(schema=DECODED), *frames])
 
 
@@ -164,10 +165,13 @@ def _opened(source: Source, name: str) -> AbstractContextManager[BinaryIO]:
     return nullcontext(BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source)
 
 
-def _decoded(text: bytes, place: Place) -> pl.DataFrame:
-    frame = spelling.read(text)
-    frame = columns.read(text) if frame is None else frame
-    return documents.read(text, place) if frame is None else frame
+def _decoded(block: memoryview, place: Place, ours: spelling.Reader) -> pl.DataFrame:
+    frame = ours.read(block)
+    if frame is None:
+        text = bytes(block)
+        frame = columns.read(text)
+        frame = documents.read(text, place) if frame is None else frame
+    return frame
 
 
 class _BadGzip(Exception):
@@ -213,47 +217,41 @@ def _inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise _BadGzip(byte, "the file ends within the gzip")
 
 
-def _blocks(chunks: Iterable[bytes], place: Place) -> Iterator[tuple[Place, bytes]]:
-    """Whole documents, about `_BLOCK` bytes at a time, and where they stand."""
-    waiting: list[bytes] = []
-    size, enough = 0, _BLOCK
+def _blocks(chunks: Iterable[bytes], place: Place) -> Iterator[tuple[Place, memoryview]]:
+    """Whole documents, about `_BLOCK` bytes at a time, and where they stand.
+
+    A block is good until the next is asked for: all are put together in the same memory, since new memory costs as much as inflating.
+    """
+    buffer, filled = bytearray(_BLOCK), 0
     try:
         for chunk in chunks:
-            waiting.append(chunk)
-            size += len(chunk)
-            if size >= enough:
-                text, rest = _parted(waiting)
-                if text:
-                    yield place, text
-                    place = place.after(text)
-                waiting, size = [rest], len(rest)
-                enough = max(_BLOCK, 2 * size)
+            if filled + len(chunk) > len(buffer):
+                end = _documents_end(buffer, filled)
+                if end:
+                    yield place, memoryview(buffer)[:end]
+                    place = place.after(buffer, end)
+                rest = buffer[end:filled]
+                if 2 * len(rest) + len(chunk) > len(buffer):
+                    buffer = bytearray(2 * len(rest) + len(chunk))
+                filled = len(rest)
+                buffer[:filled] = rest
+            buffer[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
     except _BadGzip as bad:
-        line = place.after(b"".join(waiting)).line
+        line = place.after(buffer, filled).line
         raise Damaged(f"{place.name}: line {line} of the text, byte {bad.byte} of the file: {bad.problem}; fetch the file again") from None
-    yield place, b"".join(waiting)
+    yield place, memoryview(buffer)[:filled]
 
 
-def _parted(chunks: list[bytes]) -> tuple[bytes, bytes]:
-    """The documents that are whole for certain, and the rest."""
-    *before, last = chunks
-    end = last.rfind(_LINE_END) + 2
-    if end > 1:  # nearly always, and then only a little is copied twice
-        return b"".join((*before, last[:end])), last[end:]
-    text = b"".join(chunks)
-    end = _documents_end(text)
-    return text[:end], text[end:]
-
-
-def _documents_end(text: bytes) -> int:
-    """Where the last document ends that another one follows; 0 if there is none.
+def _documents_end(buffer: bytearray, filled: int) -> int:
+    """Where the last document ends, in what is filled, that another one follows; 0 if there is none.
 
     In JSON only documents follow each other without a comma, so they end between a `}` and a `{` that stand outside of
     quotes. A quoted text cannot hold a line end: where one lies between, nothing more has to be looked at.
     """
-    end = text.rfind(_LINE_END) + 2
+    end = buffer.rfind(_LINE_END, 0, filled) + 2
     if end > 1:
         return end
-    text = _ESCAPED.sub(b"  ", text)
+    text = _ESCAPED.sub(b"  ", buffer[:filled])
     ends = [found.end() for found in _BETWEEN.finditer(text)]
     return next((end for end in reversed(ends) if text.count(b'"', 0, end) % 2 == 0), 0)

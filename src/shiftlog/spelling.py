@@ -99,63 +99,90 @@ class _Document(ctypes.Structure):
     )
 
 
-class _Column:
-    """Room for what the kernel finds of one value. Of memory that is never touched the system gives none."""
+class Reader:
+    """Reads one text after another, and keeps the room that the kernel writes to: new memory costs more than what is done with it."""
 
-    def __init__(self, spelled: Spelled, native: _Value, rows: int, length: int) -> None:
-        self.spelled, self.native, self.is_text = spelled, native, spelled.kind in (BARE_TEXT, TEXT)
-        self.numbers, self.given = np.empty(rows, np.int64), np.empty(rows, bool)
-        self.found = np.empty({LONG: 0, LONGS: length // 2 + 1}.get(spelled.kind, 2 * rows + 2), np.int64)
-        native.literal, native.length, native.kind = spelled.literal, len(spelled.literal), spelled.kind
-        native.tag = 0 if spelled.kind == BARE_TEXT else len(_TAGS[spelled.kind])
-        native.numbers, native.given, native.found = (room.ctypes.data for room in (self.numbers, self.given, self.found))
+    def __init__(self) -> None:
+        self._room: _Room | None = None
 
-    def series(self, text: bytes, rows: int) -> pl.Series:
-        """The values of all rows."""
-        numbers = self.numbers[:rows]
-        if self.is_text:
-            return pl.Series([None, *self._texts(text)], dtype=pl.String).gather(numbers)
-        if self.spelled.kind == LONGS:
-            offsets, items = np.concatenate(([0], numbers)), self.found[: self.native.count]
-            values = pl.Series(list_array(Array.from_numpy(offsets), Array.from_numpy(items)))
-        else:
-            values = pl.Series(numbers)
-        given = pl.Series(self.given[:rows])
-        return values if given.all() else pl.select(pl.when(given).then(values)).to_series()
+    def read(self, text: bytes | memoryview) -> pl.DataFrame | None:
+        """The sessions of the documents in `text` as a frame with the columns of `DECODED`; None if one is spelled otherwise."""
+        library = kernels.load()
+        if library is None:
+            return None
+        spelled = spelling(_is_tagged(text))
+        if self._room is None or self._room.length < len(text) or self._room.spelled is not spelled:
+            self._room = _Room(spelled, len(text))
+        return self._room.read(text, library)
 
-    def _texts(self, text: bytes) -> Iterator[str]:
-        """The different texts.
+
+class _Room:
+    """Room for all that can be found in a text of so many bytes. Of memory that is never touched the system gives none."""
+
+    def __init__(self, spelled: Spelling, length: int) -> None:
+        self.spelled, self.length, self._values = spelled, length, [*spelled.head, *spelled.event]
+        self._rows = length // min(sum(value.shortest for value in part) for part in (spelled.head, spelled.event)) + 1
+        ends = np.cumsum([{LONG: 0, LONGS: length // 2 + 1}.get(value.kind, 2 * self._rows + 2) for value in self._values])
+        self._found = np.split(np.empty(ends[-1], np.int64), ends[:-1])
+        self._numbers = np.empty((len(self._values), self._rows), np.int64)
+        self._given = np.empty((len(self._values), self._rows), bool)
+        self._index = np.empty(self._rows, np.int64)
+        self._natives = (_Value * len(self._values))()
+        for native, value, *rooms in zip(self._natives, self._values, self._numbers, self._given, self._found, strict=True):
+            native.literal, native.length, native.kind = value.literal, len(value.literal), value.kind
+            native.tag = 0 if value.kind == BARE_TEXT else len(_TAGS[value.kind])
+            native.numbers, native.given, native.found = (room.ctypes.data for room in rooms)
+
+    def read(self, text: bytes | memoryview, library: ctypes.CDLL) -> pl.DataFrame | None:
+        """The text as a frame, which has no memory in common with this room."""
+        for native in self._natives:
+            native.count = native.start = native.size = native.first = 0
+        around = (self.spelled.opened, self.spelled.ended, self.spelled.closed)
+        heads, all_values = len(self.spelled.head), len(self._values)
+        document = _Document(self._natives, heads, all_values, *around, *map(len, around), self._index.ctypes.data)
+        rows = library.scan(c_void_p(np.frombuffer(text, np.uint8).ctypes.data), c_int64(len(text)), byref(document))
+        if rows < 0:
+            return None
+        try:
+            columns = {value.name: self._column(i, value.kind, text, rows) for i, value in enumerate(self._values)}
+        except ValueError:
+            return None
+        index = pl.lit(pl.Series(self._index[:rows], dtype=pl.Int32))
+        columns["eventIndex"] = pl.when(index >= 0).then(index)
+        return pl.select(columns[name].alias(name) for name in DECODED)
+
+    def _column(self, i: int, kind: int, text: bytes | memoryview, rows: int) -> pl.Expr:
+        """One value in all rows.
 
         Raises:
-            ValueError: one is not Unicode in UTF-8, or has an escape that is none.
+            ValueError: a text is not Unicode in UTF-8, or has an escape that is none.
         """
-        found = self.found[2 : 2 * self.native.count + 2].tolist()
-        for start, size in zip(found[::2], found[1::2], strict=True):
-            piece = text[start : start + size]
-            if b"\\" in piece:
-                piece = msgspec.json.decode(b'"%b"' % piece, type=str).encode()  # a half of a surrogate pair is a ValueError, too
-            yield piece.decode()
+        numbers, given, count = self._numbers[i][:rows], self._given[i][:rows], self._natives[i].count
+        if kind in (BARE_TEXT, TEXT):
+            texts = pl.Series([None, *_texts(text, self._found[i][2 : 2 * count + 2])], dtype=pl.String)
+            return pl.lit(texts).gather(pl.lit(pl.Series(numbers)))
+        if kind == LONGS:
+            values = pl.Series(list_array(Array.from_numpy(np.append(0, numbers)), Array.from_numpy(self._found[i][:count].copy())))
+        else:
+            values = pl.Series(numbers.copy())
+        return pl.lit(values) if given.all() else pl.when(pl.Series(given)).then(values)
 
 
-def read(text: bytes) -> pl.DataFrame | None:
-    """The sessions of the documents in `text` as a frame with the columns of `DECODED`; None if one is spelled otherwise."""
-    library = kernels.load()
-    if library is None:
-        return None
-    spelled = spelling(text.startswith(spelling(tagged=True).head[0].literal))
-    values = [*spelled.head, *spelled.event]
-    rows = len(text) // min(sum(value.shortest for value in part) for part in (spelled.head, spelled.event)) + 1
-    natives = (_Value * len(values))()
-    columns = [_Column(value, native, rows, len(text)) for value, native in zip(values, natives, strict=True)]
-    index = np.empty(rows, np.int64)
-    around = (spelled.opened, spelled.ended, spelled.closed)
-    document = _Document(natives, len(spelled.head), len(values), *around, *map(len, around), index.ctypes.data)
-    count = library.scan(text, c_int64(len(text)), byref(document))
-    if count < 0:
-        return None
-    try:
-        frame = pl.DataFrame({column.spelled.name: column.series(text, count) for column in columns})
-    except ValueError:
-        return None
-    place = pl.Series(index[:count], dtype=pl.Int32)
-    return frame.with_columns(eventIndex=pl.when(place >= 0).then(place)).select(DECODED.keys())
+def _is_tagged(text: bytes | memoryview) -> bool:
+    literal = spelling(tagged=True).head[0].literal
+    return text[: len(literal)] == literal
+
+
+def _texts(text: bytes | memoryview, found: np.ndarray) -> Iterator[str]:
+    """The different texts of a column, which stand at these starts with these sizes."""
+    places = iter(found.tolist())
+    for start, size in zip(places, places, strict=True):
+        piece = bytes(text[start : start + size])
+        if b"\\" in piece:
+            piece = msgspec.json.decode(b'"%b"' % piece, type=str).encode()  # a half of a surrogate pair is a ValueError, too
+        yield piece.decode()
+
+
+def read(text: bytes | memoryview) -> pl.DataFrame | None:
+    """The sessions of the documents in one text, as `Reader.read` gives them."""
+    return Reader().read(text)
