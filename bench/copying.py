@@ -16,8 +16,10 @@ import polars as pl
 import psycopg
 
 from shiftlog.events import SENT
+from shiftlog.server.ledger import Ledger
 
 if TYPE_CHECKING:
+    from shiftlog.catalog.trail import Entry
     from shiftlog.house import House
 
 URL = "BENCH_POSTGRESQL"
@@ -42,20 +44,24 @@ def landed(url: str) -> pl.DataFrame:
 class Copying:
     """Stands in for `Landing`."""
 
-    def __init__(self, _: House) -> None:
+    def __init__(self, house: House) -> None:
         self._threads, self._here = ThreadPoolExecutor(_CONNECTIONS), threading.local()
+        self._ledger = Ledger(house.catalog)
 
-    def submit(self, account: str, events: pl.DataFrame) -> Future[int]:
-        return self._threads.submit(self._copy, account, events)
+    def submit(self, account: str, events: pl.DataFrame, line: Entry | None = None) -> Future[int]:
+        return self._threads.submit(self._copy, account, events, line)
 
     def close(self) -> None:
         self._threads.shutdown()
+        self._ledger.close()
 
-    def _copy(self, account: str, events: pl.DataFrame) -> int:
+    def _copy(self, account: str, events: pl.DataFrame, line: Entry | None) -> int:
         connection = self._connection()
         with connection.cursor() as cursor, cursor.copy("COPY events FROM STDIN (FORMAT csv)") as copy:
             copy.write(csv(account, events))
         connection.commit()
+        if line is not None:
+            self._ledger.record(line).result()
         return events.height
 
     def _connection(self) -> psycopg.Connection[Any]:

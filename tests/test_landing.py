@@ -8,7 +8,8 @@ import pytest
 
 from scenes import T0, event, login, sent
 from shiftlog import landing
-from shiftlog.catalog import accounts, batches
+from shiftlog.catalog import accounts, batches, trail
+from shiftlog.catalog.trail import Asked, Entry
 from shiftlog.errors import BadEvent, Later, Missing
 from shiftlog.house import House
 from shiftlog.landing import Landing
@@ -61,6 +62,45 @@ def test_a_session_id_of_another_agent_is_refused_alone(house: House):
         bad.result()
     arrived.close()
     assert [time for _, time in landed(house)] == [0, 1]
+
+
+def test_a_session_id_is_its_owners_whoever_comes_first(house: House):
+    """Of two requests of one group that use it, the agent's own is accepted, though the other came before."""
+    arrived = Landing(house)
+    arrived.accept("A", sent(login(T0, sessionId="s")))
+    with house.catalog.write():
+        held = arrived.submit("A", sent(event(T0 + 1)))
+        bad = arrived.submit("A", sent(event(T0 + 2, agentID=2, sessionId="s")))
+        good = arrived.submit("A", sent(event(T0 + 3, sessionId="s")))
+    assert held.result() == good.result() == 1
+    with pytest.raises(BadEvent, match="'s' is agent 1's"):
+        bad.result()
+    arrived.close()
+    assert [time for _, time in landed(house)] == [0, 1, 3]
+
+
+def test_what_was_refused_leaves_no_object(house: House):
+    """What nobody will ever read is not kept."""
+    arrived = Landing(house)
+    arrived.accept("A", sent(login(T0, sessionId="s")))
+    with pytest.raises(BadEvent):
+        arrived.accept("A", sent(event(T0 + 1, agentID=2, sessionId="s")))
+    arrived.close()
+    assert len(list(house.store.list("landing"))) == 1
+
+
+def test_the_audit_line_comes_with_the_events(house: House):
+    """It is durable in their commit, at its time, and not there where they are refused."""
+    arrived = Landing(house)
+    line = Entry(0, "A", None, "ingest", "POST /", 200, "127.0.0.1")
+    arrived.submit("A", sent(login(T0, sessionId="s")), line).result()
+    with pytest.raises(BadEvent):
+        arrived.submit("A", sent(login(T0, agentID=2, sessionId="s")), line).result()
+    arrived.close()
+    with house.catalog.read() as conn:
+        [found], [batch] = trail.entries(conn, Asked("A", actions=("ingest",))), batches.after(conn, "A", 0)
+    assert (found["target"], found["status"]) == ("POST /", 200)
+    assert found["at"] >= batch.received_at
 
 
 def test_two_agents_in_one_request_cannot_share_a_session_id(house: House):

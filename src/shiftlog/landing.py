@@ -7,26 +7,30 @@ store, then one transaction in the catalog, then the answers. There is no timer:
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
 import polars as pl
 import sqlalchemy as sa
 
-from shiftlog.catalog import batches, forgetting
+from shiftlog.catalog import batches, forgetting, trail
 from shiftlog.catalog.batches import Batch, Claim
 from shiftlog.catalog.publishing import OBJECT_AGE
+from shiftlog.catalog.trail import Entry
 from shiftlog.errors import BadEvent, Damaged, Later, ShiftlogError
 from shiftlog.events import ACCEPTED, SENT
+from shiftlog.forgotten import Rules
 from shiftlog.group import Committer
 from shiftlog.hours import iso
 from shiftlog.house import House
 from shiftlog.store import Store, sealed
 
 _GROUP_EVENTS = 400_000  # events committed together, about: bounds the memory of a group
+_ASK_SECONDS = 60
 _POSITION_ROWS = 1 << 32  # a landing position is the batch's number times this, plus the row
 
 
@@ -34,6 +38,7 @@ _POSITION_ROWS = 1 << 32  # a landing position is the batch's number times this,
 class _Request:
     account: str
     events: pl.DataFrame
+    line: Entry | None = None  # for the audit log
     rules: int = 0  # the version of those that the events keep to
     sent: int = 0
     sessions: Sequence[tuple[str, int]] = ()  # whose session ids the events name, each pair once
@@ -48,16 +53,20 @@ class Landing:
     """Accepts events for one deployment, from any number of threads."""
 
     def __init__(self, house: House) -> None:
+        self._house = house
+        self._rules: dict[str, Rules] = {}  # as they were when they were last read; a commit tells where they are others
+        self._ask_until = 0.0
         # While one group is on its way to a bucket, the next one is made ready and sent.
         threads = 2 if house.store.distant else 1
-        self._committer = Committer[_Request]("landing", partial(_commit, house), limit=_GROUP_EVENTS, threads=threads)
+        self._committer = Committer[_Request]("landing", self._commit, limit=_GROUP_EVENTS, threads=threads)
 
-    def submit(self, account: str, events: pl.DataFrame) -> Future[int]:
-        """Accept events (columns `events.SENT`) all or nothing; the future holds their number once they are durable.
+    def submit(self, account: str, events: pl.DataFrame, line: Entry | None = None) -> Future[int]:
+        """Accept events (columns `events.SENT`) all or nothing; the future holds their number once they are durable, and with them the
+        line in the audit log, which gets the time of the commit.
 
         The future raises BadEvent (a sessionId of another agent), Missing (no such account) or Later (store or catalog).
         """
-        request = _Request(account, events, sent=events.height)
+        request = _Request(account, events, line, sent=events.height)
         self._committer.submit(request)
         return request.answer
 
@@ -69,36 +78,58 @@ class Landing:
         """Commit what was submitted, and stop."""
         self._committer.close()
 
+    def _commit(self, group: Sequence[_Request]) -> None:
+        """Make a group durable and visible, and answer its requests; those that must be refused are refused alone.
 
-def _commit(house: House, group: Sequence[_Request]) -> None:
-    """Make a group durable and visible, and answer its requests; those that must be refused are refused alone."""
-    waiting = _entitled(house, group)
-    while waiting:
-        ordered = sorted(waiting, key=lambda request: request.account)
-        now = house.catalog.now()
-        data = parquet(pl.concat([request.events for request in ordered]))
-        key = sealed.name(f"landing/{iso(now)[:10]}", now, data)
-        house.store.put(key, data)
-        try:
-            house.catalog.persist(partial(_record, house, key, now, _claims(ordered)))
-        except _DisputedError:
-            # Another server took a session id between the check and the commit, or an agent was forgotten: check again, without
-            # the refused. The object may name who is forgotten.
-            house.store.delete([key])
-            waiting = _entitled(house, waiting)
-            continue
-        for request in ordered:
-            request.answer.set_result(request.sent)
+        Nearly always, the rules are those of before, and every session id is its agent's: the commit finds out by itself, and only where
+        it is not so, the catalog is asked before another try. It is asked first for some time then: a sender that was refused may come
+        again, and a commit in vain costs the others an object.
+        """
+        waiting = _entitled(self._house, group, self._rules, ask=time.monotonic() < self._ask_until)
+        while waiting:
+            ordered = sorted(waiting, key=lambda request: request.account)
+            try:
+                _store(self._house, ordered)
+            except _DisputedError:
+                self._rules = {}  # and not emptied: another thread may be reading it
+                self._ask_until = time.monotonic() + _ASK_SECONDS
+                waiting = _entitled(self._house, waiting, self._rules, ask=True)
+                continue
+            for request in ordered:
+                request.answer.set_result(request.sent)
+            return
+
+
+def _store(house: House, ordered: Sequence[_Request]) -> None:
+    """Raises:
+    _DisputedError: a session id is another agent's, or an agent was forgotten meanwhile; nothing was stored.
+    """
+    now, claims, lines = house.catalog.now(), _claims(ordered), [request.line for request in ordered if request.line is not None]
+    if not claims:
+        if lines:
+            house.catalog.persist(partial(_record, house, "", now, claims, lines))
         return
+    data = parquet(pl.concat([request.events for request in ordered]))
+    key = sealed.name(f"landing/{iso(now)[:10]}", now, data)
+    house.store.put(key, data)
+    try:
+        house.catalog.persist(partial(_record, house, key, now, claims, lines))
+    except _DisputedError:
+        house.store.delete([key])  # it may name who is forgotten
+        raise
 
 
-def _record(house: House, key: str, now: int, claims: Sequence[Claim], conn: sa.Connection, *, again: bool) -> None:
-    if again and batches.is_committed(conn, key, claims):
+def _record(
+    house: House, key: str, received_at: int, claims: Sequence[Claim], lines: Sequence[Entry], conn: sa.Connection, *, again: bool
+) -> None:
+    if again and claims and batches.is_committed(conn, key, claims):
         return
-    if house.catalog.now(conn) - now > OBJECT_AGE:
+    now = house.catalog.now(conn)
+    if now - received_at > OBJECT_AGE:
         raise Later("storing the events took more than an hour; send them again")
-    if batches.commit(conn, key, now, claims):
+    if batches.commit(conn, key, received_at, claims):
         raise _DisputedError
+    trail.record(conn, [replace(line, at=now) for line in lines])
 
 
 class _DisputedError(Exception):
@@ -116,6 +147,8 @@ def _claims(ordered: Iterable[_Request]) -> list[Claim]:
     claims: dict[str, Claim] = {}
     row = 0
     for request in ordered:
+        if request.events.is_empty():  # all of them named forgotten agents
+            continue
         times, rows, before = request.events["timestamp"], request.events.height, claims.get(request.account)
         low, high = cast("int", times.min()), cast("int", times.max())
         claim = Claim(request.account, row, rows, low, high, dict(request.sessions), request.rules)
@@ -137,39 +170,67 @@ def _sessions(events: pl.DataFrame) -> list[tuple[str, int]]:
 # ── a session id belongs to one agent ──
 
 
-def _entitled(house: House, group: Sequence[_Request]) -> list[_Request]:
-    """The requests that may be taken, without what names forgotten agents; the others are answered: an unknown account, a sessionId of
-    another agent, or nothing left to take."""
-    entitled: list[_Request] = []
+def _entitled(house: House, group: Sequence[_Request], known: dict[str, Rules], *, ask: bool) -> list[_Request]:
+    """The requests that may be taken, without what names forgotten agents; the others are answered: an unknown account, or a sessionId of
+    another agent.
+
+    `known` are rules that need not be read, and gets those that were. Without `ask`, session ids are compared within the group alone.
+    """
+    kept = _kept_to_rules(house, group, known)
+    taken, refused = _claimed(kept, _owners(house, kept) if ask else {})
+    if refused and not ask:  # of two in the group that claim a session id, the first need not be right
+        taken, refused = _claimed(kept, _owners(house, kept))
+    for request, error in refused:
+        request.answer.set_exception(error)
+    return taken
+
+
+def _kept_to_rules(house: House, group: Sequence[_Request], known: dict[str, Rules]) -> list[_Request]:
+    accounts = {request.account for request in group}
+    rules: dict[str, Rules | ShiftlogError] = {name: known[name] for name in accounts & known.keys()}
+    if unread := accounts - rules.keys():
+        with house.catalog.read() as conn:
+            rules |= {name: _rules(house, conn, name) for name in unread}
+    kept: list[_Request] = []
+    for request in group:
+        found = rules[request.account]
+        if isinstance(found, ShiftlogError):
+            request.answer.set_exception(found)
+            continue
+        known[request.account] = found
+        request.events, request.rules = found.applied(request.events), found.version
+        request.sessions = _sessions(request.events)
+        kept.append(request)
+    return kept
+
+
+def _rules(house: House, conn: sa.Connection, account: str) -> Rules | ShiftlogError:
+    try:
+        return forgetting.rules(conn, house.vault, account)
+    except ShiftlogError as error:
+        return error
+
+
+def _owners(house: House, group: Sequence[_Request]) -> dict[tuple[str, str], int]:
     owners: dict[tuple[str, str], int] = {}
     with house.catalog.read() as conn:
-        known = [request for request in group if _keep_to_rules(house, conn, request)]
-        for account in {request.account for request in known}:
-            ids = {id_ for request in known if request.account == account for id_, _ in request.sessions}
+        for account in {request.account for request in group}:
+            ids = {id_ for request in group if request.account == account for id_, _ in request.sessions}
             owners |= {(account, id_): agent for id_, agent in batches.owners(conn, account, ids).items()}
-    for request in known:
+    return owners
+
+
+def _claimed(group: Sequence[_Request], owners: dict[tuple[str, str], int]) -> tuple[list[_Request], list[tuple[_Request, BadEvent]]]:
+    """The requests whose session ids are their agents' own, and the others."""
+    taken, refused = [], []
+    for request in group:
         try:
             _claim(request, owners)
-        except ShiftlogError as error:
-            request.answer.set_exception(error)
+        except BadEvent as error:
+            refused.append((request, error))
         else:
-            entitled.append(request)
-    return entitled
-
-
-def _keep_to_rules(house: House, conn: sa.Connection, request: _Request) -> bool:
-    """Take out of a request what names forgotten agents; False where it is answered already."""
-    try:
-        rules = forgetting.rules(conn, house.vault, request.account)
-    except ShiftlogError as error:
-        request.answer.set_exception(error)
-        return False
-    request.events, request.rules = rules.applied(request.events), rules.version
-    if request.events.is_empty() and request.sent:
-        request.answer.set_result(request.sent)
-        return False
-    request.sessions = _sessions(request.events)
-    return True
+            taken.append(request)
+    return taken, refused
 
 
 def _claim(request: _Request, owners: dict[tuple[str, str], int]) -> None:

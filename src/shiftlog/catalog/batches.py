@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import sqlalchemy as sa
 
 from shiftlog.catalog import accounts, tables
-from shiftlog.catalog.connection import insert, pairs
+from shiftlog.catalog.connection import insert_of, paired, pairs_of
 from shiftlog.errors import Missing
 
 _T, _IDS, _A = tables.batches, tables.session_ids, tables.accounts
@@ -41,6 +42,11 @@ class Batch:
     max_timestamp: int
 
 
+# Made once: to make a statement costs more than to execute it.
+_COUNT = sa.update(_A).where(_A.c.account == sa.bindparam("of")).values(landed=_A.c.landed + 1).returning(_A.c.landed, _A.c.forgotten)
+_ADD = sa.insert(_T)
+
+
 def commit(conn: sa.Connection, object_key: str, received_at: int, claims: Iterable[Claim]) -> list[str]:
     """Make an object's rows visible. Returns the session ids that belong to other agents, and the accounts of which an agent was forgotten
     meanwhile: with any, roll back.
@@ -53,24 +59,13 @@ def commit(conn: sa.Connection, object_key: str, received_at: int, claims: Itera
     """
     disputed: list[str] = []
     for claim in sorted(claims, key=lambda claim: claim.account):
-        counted = sa.update(_A).where(_A.c.account == claim.account).values(landed=_A.c.landed + 1)
-        row = conn.execute(counted.returning(_A.c.landed, _A.c.forgotten)).one_or_none()
+        row = conn.execute(_COUNT, {"of": claim.account}).one_or_none()
         if row is None:
             raise Missing(f"there is no account {claim.account}")
         if row.forgotten != claim.rules:
             disputed.append(claim.account)
-        conn.execute(
-            sa.insert(_T).values(
-                account=claim.account,
-                number=row.landed,
-                object_key=object_key,
-                first_row=claim.first_row,
-                rows=claim.rows,
-                received_at=received_at,
-                min_timestamp=claim.min_timestamp,
-                max_timestamp=claim.max_timestamp,
-            )
-        )
+        batch = Batch(row.landed, object_key, claim.first_row, claim.rows, received_at, claim.min_timestamp, claim.max_timestamp)
+        conn.execute(_ADD, {"account": claim.account, **{name: getattr(batch, name) for name in Batch.__slots__}})
         disputed += _own(conn, claim, received_at)
     return disputed
 
@@ -87,12 +82,8 @@ def is_committed(conn: sa.Connection, object_key: str, claims: Iterable[Claim]) 
 def _own(conn: sa.Connection, claim: Claim, now: int) -> list[str]:
     if not claim.sessions:
         return []
-    given = pairs(conn, claim.sessions)
-    # Without a condition, SQLite takes ON CONFLICT for one of a join.
-    rows = sa.select(sa.literal(claim.account), given.c.key, given.c.value, sa.literal(now, sa.BigInteger)).where(sa.true())
-    statement = insert(conn, _IDS).from_select(["account", "session_id", "agent_id", "seen_at"], rows)
-    keys, mine = [column.name for column in _IDS.primary_key], _IDS.c.agent_id == statement.excluded.agent_id
-    seen = conn.execute(statement.on_conflict_do_update(index_elements=keys, set_={"seen_at": now}, where=mine)).rowcount
+    dialect = conn.dialect.name
+    seen = conn.execute(_see(dialect), {"of": claim.account, "now": now, **paired(dialect, claim.sessions)}).rowcount
     if seen == len(claim.sessions):
         return []
     found = owners(conn, claim.account, claim.sessions)
@@ -101,9 +92,27 @@ def _own(conn: sa.Connection, claim: Claim, now: int) -> list[str]:
 
 def owners(conn: sa.Connection, account: str, session_ids: Iterable[str]) -> dict[str, int]:
     """Which agents the session ids belong to, of those that were seen before."""
-    asked = sa.select(pairs(conn, dict.fromkeys(session_ids, 0)).c.key)
-    rows = conn.execute(sa.select(_IDS.c.session_id, _IDS.c.agent_id).where(_IDS.c.account == account, _IDS.c.session_id.in_(asked)))
+    dialect = conn.dialect.name
+    rows = conn.execute(_whose(dialect), {"of": account, **paired(dialect, dict.fromkeys(session_ids, 0))})
     return {id_: agent for id_, agent in rows}  # noqa: C416 (rows are not pairs to mypy)
+
+
+@cache
+def _see(dialect: str) -> sa.Executable:
+    """Has pairs of session ids and agents seen, where the ids are new or are the agents'."""
+    given, now = pairs_of(dialect), sa.bindparam("now", type_=sa.BigInteger)
+    # Without a condition, SQLite takes ON CONFLICT for one of a join.
+    rows = sa.select(sa.bindparam("of", type_=sa.String), given.c.key, given.c.value, now).where(sa.true())
+    statement = insert_of(dialect, _IDS).from_select(["account", "session_id", "agent_id", "seen_at"], rows)
+    keys, mine = [column.name for column in _IDS.primary_key], _IDS.c.agent_id == statement.excluded.agent_id
+    seen: sa.Executable = statement.on_conflict_do_update(index_elements=keys, set_={"seen_at": statement.excluded.seen_at}, where=mine)
+    return seen
+
+
+@cache
+def _whose(dialect: str) -> sa.Executable:
+    asked = sa.select(pairs_of(dialect).c.key)
+    return sa.select(_IDS.c.session_id, _IDS.c.agent_id).where(_IDS.c.account == sa.bindparam("of"), _IDS.c.session_id.in_(asked))
 
 
 def published(conn: sa.Connection, account: str, since: int) -> dict[str, int]:

@@ -268,20 +268,30 @@ def _clock(conn: sa.Connection, function: str) -> int:
 
 def insert(conn: sa.Connection, table: sa.Table) -> Any:
     """The dialect's own INSERT, which knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return insert_of(conn.dialect.name, table)
+
+
+def insert_of(dialect: str, table: sa.Table) -> Any:
+    """`insert`, for a statement that is made once for all connections."""
     from sqlalchemy.dialects import postgresql, sqlite
 
-    return (sqlite if conn.dialect.name == "sqlite" else postgresql).insert(table)
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
 
 
-def pairs(conn: sa.Connection, found: Mapping[str, int]) -> sa.FromClause:
-    """Texts and whole numbers as rows (`key`, `value`): one statement for all of them, the same for any number."""
+def pairs_of(dialect: str) -> sa.FromClause:
+    """Texts and whole numbers as rows (`key`, `value`), for any number of them, which are given by the parameters of `paired`."""
     from sqlalchemy.dialects.postgresql import ARRAY
 
-    if conn.dialect.name == "sqlite":
-        return sa.func.json_each(json.dumps(found)).table_valued(sa.column("key", sa.String), sa.column("value", sa.BigInteger))
-    texts, numbers = sa.literal(list(found), ARRAY(sa.Text)), sa.literal(list(found.values()), ARRAY(sa.BigInteger))
-    rows = sa.func.unnest(texts, numbers).table_valued(sa.column("key", sa.Text), sa.column("value", sa.BigInteger))
-    return rows.render_derived()
+    if dialect == "sqlite":
+        given = sa.func.json_each(sa.bindparam("pairs", type_=sa.String))
+        return given.table_valued(sa.column("key", sa.String), sa.column("value", sa.BigInteger))
+    given = sa.func.unnest(sa.bindparam("texts", type_=ARRAY(sa.Text)), sa.bindparam("numbers", type_=ARRAY(sa.BigInteger)))
+    return given.table_valued(sa.column("key", sa.Text), sa.column("value", sa.BigInteger)).render_derived()
+
+
+def paired(dialect: str, found: Mapping[str, int]) -> dict[str, Any]:
+    """The parameters of a statement with `pairs_of`."""
+    return {"pairs": json.dumps(found)} if dialect == "sqlite" else {"texts": list(found), "numbers": list(found.values())}
 
 
 def unlocked(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:

@@ -24,7 +24,7 @@ from shiftlog.hours import HOUR
 from shiftlog.house import House
 from shiftlog.pending import Pending, gather, pending
 from shiftlog.server import bodies, formats, openapi, parameters, problems, shapes
-from shiftlog.server.guard import Reading, Writing
+from shiftlog.server.guard import AUDITED, Reading, Writing
 from shiftlog.server.parameters import After, Limit
 from shiftlog.server.services import Services
 from shiftlog.sessions import refold
@@ -55,13 +55,16 @@ _EVENTS = {
 )
 async def ingest(request: Request, account: Writing) -> Response:
     """Take events in: all of them are durable when the answer is sent, or none was taken."""
-    services, key = Services.of(request), request.scope["shiftlog.visit"].key
+    services, visit = Services.of(request), request.scope["shiftlog.visit"]
+    key = visit.key
     services.limits.check_events(key.id)
     formats.acceptable(request, (formats.JSON,))
     form, encoding = bodies.form(request.headers), bodies.encoding(request.headers)
     async with services.bodies.receive(request, key.id) as body:
         frame = await services.threads.parse(_parse, services.house, account, body, form, encoding)
-        accepted = await asyncio.wrap_future(services.landing.submit(account, frame))
+        # One commit for both: the line in the audit log costs no wait of its own.
+        accepted = await asyncio.wrap_future(services.landing.submit(account, frame, visit.line(AUDITED["ingest"], 200)))
+        visit.recorded = 200
     services.limits.count_events(key.id, accepted)
     services.monitor.accepted.inc(accepted)
     return formats.respond(request, shapes.Accepted(accepted))

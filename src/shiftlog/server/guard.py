@@ -63,6 +63,7 @@ class Visit:
     refused: Key | None = None  # one that was shown, and is revoked or has expired
     denied: bool = False
     status: int = _CLOSED
+    recorded: int | None = None  # the status of which the audit log has a line already
     sent: int = 0
 
     @classmethod
@@ -93,6 +94,12 @@ class Visit:
         self.key = key
         if self.place is not None:
             self.limits.enter_key(self.place, key.id)
+
+    def line(self, action: str, status: int) -> Entry:
+        """What the audit log says of the request."""
+        who = self.key or self.refused
+        account, key = (who.account, who.id) if who else (None, None)
+        return Entry(time.time_ns() // 1_000_000, account, key, action, f"{self.method} {self.target[:300]}", status, self.address)
 
     def leave(self) -> None:
         if self.place is not None:
@@ -248,13 +255,9 @@ class _Answer:
         visit = self._visit
         name = getattr(self._scope.get("route"), "name", "")
         denied = visit.denied or status in (401, 403)
-        if not denied and (name not in AUDITED or visit.key is None):
+        if status == visit.recorded or (not denied and (name not in AUDITED or visit.key is None)):
             return
-        who = visit.key or visit.refused
-        account, key = (who.account, who.id) if who else (None, None)
-        at = time.time_ns() // 1_000_000
-        action = "denied" if denied else AUDITED[name]
-        entry = Entry(at, account, key, action, f"{visit.method} {visit.target[:300]}", status, visit.address)
+        entry = visit.line("denied" if denied else AUDITED[name], status)
         # Without a key that holds, anyone could fill the log.
         recorded = self._services.ledger.record(entry) if visit.key else self._services.strangers.record(entry)
         if recorded is not None:
