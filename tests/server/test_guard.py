@@ -157,6 +157,31 @@ def test_a_signature_stays_used_after_a_restart(house: House, keys: NewKey):
     assert statuses == [200, 401]
 
 
+@pytest.mark.parametrize("path", ["?startTime=0", "/{name}.gz", "/{name}.gz?x=1&x=1", "/Agent.0.1.part-00000-0.gz", ".zip?startTime=0"])
+def test_a_signature_that_another_server_has_answered_is_good_for_nothing(house: House, keys: NewKey, published: Sequence[Part], path: str):
+    """Neither for the bytes nor to learn what would have been answered; and the account's log says what was done, and no more."""
+    url = f"{LIST}{path.format(name=published[0].name)}"
+    header = signed(keys, url)
+    with calling(create_app(house, publish=False)) as here, calling(create_app(house, publish=False)) as there:
+        first, second = here("GET", url, headers=header), there("GET", url, headers=header)
+        again = [error(call("GET", url, headers=header)) for call in (here, there)]
+    assert first.status_code != 401
+    assert error(second) == again[0] == again[1]
+    assert error(second)[:2] == (401, 10)
+    assert not {"etag", "shiftlog-covered-until", "content-range"} & second.headers.keys()
+    assert [(target, status) for _, target, status in audit(house)] == [(f"GET {url.partition('?')[0]}", first.status_code)]
+    assert audit(house, None) == [("denied", f"GET {url.partition('?')[0]}", 401)] * 3
+
+
+def test_who_may_not_look_has_used_the_signature_all_the_same(house: House, call: Caller):
+    """What is denied is an answer, too."""
+    writer = new_key(house, "A", "write")
+    header = signed(writer, URL)
+    assert [call.without_key()("GET", URL, headers=header).status_code for _ in range(2)] == [403, 401]
+    with calling(create_app(house, publish=False)) as another:
+        assert another("GET", URL, headers=header).status_code == 401
+
+
 @pytest.mark.parametrize("seconds", [-301, 302])
 def test_a_stale_or_early_signature_is_refused(anyone: Caller, keys: NewKey, seconds: int):
     """The timestamp may be 300 s from the server's clock, on either side."""

@@ -27,6 +27,18 @@ def test_of_many_uses_of_a_nonce_one_is_the_first(house: House):
     assert [use.result() for use in uses] == ([True] + [False] * 9) * 4
 
 
+def test_a_line_is_appended_with_the_first_use_of_its_nonce_only(house: House):
+    """Also where all of them are committed together."""
+    ledger = Ledger(house.catalog)
+    lines = [ledger.record(entry(number), Nonce(1, 5, name, 9)) for number, name in enumerate("aabab")]
+    alone = ledger.record(None, Nonce(1, 5, "c", 9))
+    ledger.close()
+    assert [line.result() for line in lines] == [True, False, True, False, False]
+    assert alone.result() is True
+    with house.catalog.read() as conn:
+        assert [row["at"] for row in trail.entries(conn, Asked("A"))] == [0, 2]
+
+
 def test_closing_commits_what_was_submitted(house: House):
     """Every line is there, in the order in which it was submitted."""
     ledger = Ledger(house.catalog)

@@ -133,6 +133,16 @@ def test_too_many_requests_with_a_key_are_refused(house: House, keys: NewKey):
         assert call.as_(other).get(LE).status_code == 200
 
 
+@pytest.mark.parametrize("url", [LE, f"{LIST}?startTime=0"])
+def test_a_request_that_is_repeated_by_others_costs_the_key_nothing(house: House, keys: NewKey, url: str):
+    """Who has overheard it can keep nobody out."""
+    with caller(house, keys, key_requests_per_second=0.01, burst_seconds=200) as call:
+        header = signed(keys, url)
+        assert {call.without_key()("GET", url, headers=header).status_code for _ in range(5)} in ({200, 401}, {404, 401})
+        assert call.get(LE).status_code == 200
+        assert call.get(LE).status_code == 429
+
+
 def test_too_many_requests_from_an_address_are_refused(house: House, keys: NewKey):
     """With a key or without, before it is looked at; but a server that lives says so."""
     with caller(house, keys, address_requests_per_second=0.01, burst_seconds=200) as call:

@@ -89,6 +89,10 @@ class Direct:
     def __init__(self, app: ASGIApp, routes: Iterable[APIRoute], refuse: Refuse) -> None:
         self._app, self._routes, self._refuse = app, [_Route(route) for route in routes], refuse
 
+    def answers(self, scope: Scope) -> bool:
+        """Whether a request is for one of these routes. They only look."""
+        return scope["method"] == "GET" and any(route.matched(scope["path"]) is not None for route in self._routes)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "GET":
             for route in self._routes:

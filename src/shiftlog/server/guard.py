@@ -18,13 +18,14 @@ import structlog
 from fastapi import Depends, Path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from shiftlog.catalog.keys import Key
-from shiftlog.catalog.trail import Entry
+from shiftlog.catalog.trail import Entry, Nonce
 from shiftlog.errors import Forbidden, Invalid, Missing, ShiftlogError, TooSlow
 from shiftlog.server import openapi, problems
-from shiftlog.server.identity import Ended
+from shiftlog.server.direct import Direct
+from shiftlog.server.identity import Ended, used
 from shiftlog.server.limits import Limits, Place
 from shiftlog.server.services import Services
 
@@ -60,6 +61,7 @@ class Visit:
     limits: Limits
     place: Place | None = None
     key: Key | None = None
+    nonce: Nonce | None = None  # what has to be taken before the request is answered
     refused: Key | None = None  # one that was shown, and is revoked or has expired
     denied: bool = False
     status: int = _CLOSED
@@ -142,7 +144,7 @@ Administering = Annotated[str, Depends(permitted("admin"))]
 class Guard:
     """The outermost of the application's own layers."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: Direct, services: Services) -> None:
         self._app, self._services = app, services
         self._unheard = set[str | None]()  # the proxies that were logged
 
@@ -157,7 +159,7 @@ class Guard:
         try:
             await self._admit(visit, scope)
             await self._app(scope, receive, answer.send)
-        except ClientDisconnect:
+        except (ClientDisconnect, _ReplacedError):
             pass
         except Exception as error:
             await answer.fail(error)
@@ -176,10 +178,16 @@ class Guard:
         url = f"{self._services.base_url(scope)}{visit.target}{'?' if query else ''}{query}"
         authorization = Headers(scope=scope).getlist("authorization")
         try:
-            visit.identify(await self._services.keyring.authenticate(authorization, visit.method, url))
+            key, nonce = await self._services.keyring.authenticate(authorization, visit.method, url)
         except Ended as ended:
             visit.refused = ended.key
             raise
+        looking = self._app.answers(scope)
+        if nonce is not None and not looking:
+            await self._services.keyring.take(nonce)
+        visit.identify(key)
+        # Who only looks needs no commit of its own for it: it is taken with the audit line, before anything is answered.
+        visit.nonce = nonce if looking else None
 
     def _mention_proxy(self, visit: Visit, scope: Scope) -> None:
         """Say once of a proxy that nothing it says of its clients counts: they all share the limits of one address."""
@@ -217,24 +225,26 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", "none")
 
 
+class _ReplacedError(Exception):
+    """An answer could not be recorded, and another one was sent in its place: there is nothing left to do."""
+
+
 class _Answer:
     """The way of an answer to the client: recorded first, then sent, with the request's id, and for HEAD without its body."""
 
     def __init__(self, services: Services, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         self._services, self._visit, self._scope = services, visit, scope
         self._receive, self._send = receive, send
-        self._started = self._replaced = False
+        self._started = False
         self._length = 0
 
     async def send(self, message: Message) -> None:
-        if self._replaced:
-            return
         if message["type"] == "http.response.start":
             try:
                 await self._record(message["status"])
             except ShiftlogError as error:
-                self._replaced = True
-                return await problems.respond(self._request, error)(self._scope, self._receive, self._pass)
+                await problems.respond(self._request, error)(self._scope, self._receive, self._pass)
+                raise _ReplacedError from error
         await self._pass(message)
 
     async def fail(self, error: Exception) -> None:
@@ -255,13 +265,17 @@ class _Answer:
         visit = self._visit
         name = getattr(self._scope.get("route"), "name", "")
         denied = visit.denied or status in (401, 403)
-        if status == visit.recorded or (not denied and (name not in AUDITED or visit.key is None)):
+        entry, nonce = None, visit.nonce
+        if denied or (name in AUDITED and visit.key is not None and status != visit.recorded):
+            entry = visit.line("denied" if denied else AUDITED[name], status)
+        elif nonce is None:
             return
-        entry = visit.line("denied" if denied else AUDITED[name], status)
         # Without a key that holds, anyone could fill the log.
-        recorded = self._services.ledger.record(entry) if visit.key else self._services.strangers.record(entry)
-        if recorded is not None:
-            await asyncio.wrap_future(recorded)
+        recorded = self._services.strangers.record(entry) if entry and not visit.key else self._services.ledger.record(entry, nonce)
+        if recorded is not None and not await asyncio.wrap_future(recorded):
+            visit.key = visit.nonce = None  # nobody's, as all that is denied before a key is known
+            await self._record(401)
+            raise used()
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":

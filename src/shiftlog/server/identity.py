@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from shiftlog import oauth1
 from shiftlog.catalog import keys
@@ -19,6 +20,7 @@ from shiftlog.server.threads import Threads
 
 _REMEMBERED = 1.0  # seconds: so long a revoked key may still be let in
 _MANY = 10_000  # keys remembered; more than that are forgotten all at once
+_LATELY = 20_000  # nonces remembered; the catalog has all that count
 
 _EXPECTED = 'an OAuth 1.0a signature (`Authorization: OAuth oauth_consumer_key="…", …`) or `Authorization: Bearer …` is expected'
 
@@ -31,6 +33,35 @@ class Ended(Unauthorized):
         super().__init__(f"the key {'has expired' if key.revoked is None else 'was revoked'}; ask for a new one")
 
 
+class Proof(NamedTuple):
+    """Whose request it is, and the nonce that has to be taken before it is answered."""
+
+    key: Key
+    nonce: Nonce | None
+
+
+def used() -> Unauthorized:
+    """A nonce is there a second time."""
+    return Unauthorized("this signature was used before; sign each request anew, with a nonce of its own")
+
+
+class _Lately:
+    """The last nonces that came, at least `_LATELY`: who repeats a request that was overheard costs the catalog nothing, and the key
+    none of its limits."""
+
+    def __init__(self) -> None:
+        self._newer, self._older = set[Nonce](), set[Nonce]()
+
+    def is_new(self, nonce: Nonce) -> bool:
+        """Whether it did not come lately; it has now."""
+        if nonce in self._newer or nonce in self._older:
+            return False
+        if len(self._newer) >= _LATELY:
+            self._newer, self._older = set(), self._newer
+        self._newer.add(nonce)
+        return True
+
+
 class Keyring:
     """Finds the keys of requests. Keys are remembered for at most a second; those that are not found are asked for each time."""
 
@@ -38,9 +69,12 @@ class Keyring:
         self._house, self._ledger, self._threads = house, ledger, threads
         self._window = house.settings.oauth_window_seconds * 1000
         self._known: dict[tuple[str, str], tuple[float, Key]] = {}
+        self._lately = _Lately()
 
-    async def authenticate(self, authorization: Sequence[str], method: str, url: str) -> Key:
-        """The key that these Authorization headers prove; `method` and `url` are those of the request as it was sent.
+    async def authenticate(self, authorization: Sequence[str], method: str, url: str) -> Proof:
+        """What these Authorization headers prove; `method` and `url` are those of the request as it was sent.
+
+        A signature's nonce was not seen here lately; that it was never used, nowhere, the catalog says when it is taken.
 
         Raises:
             Unauthorized: none is proved. The answer never depends on what is asked for.
@@ -52,7 +86,7 @@ class Keyring:
         if scheme.lower() == "oauth":
             return await self._signed(authorization[0], method, url)
         if scheme.lower() == "bearer":
-            return self._valid(await self._find("bearer", token.strip()))
+            return Proof(self._valid(await self._find("bearer", token.strip())), None)
         # The scheme is not repeated: it may be a secret that was sent without one.
         raise Unauthorized(f"the scheme of the Authorization header is not spoken; {_EXPECTED}")
 
@@ -65,7 +99,7 @@ class Keyring:
         """
         return self._valid(await self._find("id", str(key_id)))
 
-    async def _signed(self, header: str, method: str, url: str) -> Key:
+    async def _signed(self, header: str, method: str, url: str) -> Proof:
         signed = oauth1.parse_header(header)
         key = await self._find("token", signed.token)
         if key is None:
@@ -74,9 +108,18 @@ class Keyring:
         oauth1.verify(signed, method, url, credentials, now=_now(), window=self._window)
         self._valid(key)
         once = signed.once(self._window)
-        if not await asyncio.wrap_future(self._ledger.use(Nonce(key.id, once.timestamp, once.nonce, once.expires))):
-            raise Unauthorized("this signature was used before; sign each request anew, with a nonce of its own")
-        return key
+        nonce = Nonce(key.id, once.timestamp, once.nonce, once.expires)
+        if not self._lately.is_new(nonce):
+            raise used()
+        return Proof(key, nonce)
+
+    async def take(self, nonce: Nonce) -> None:
+        """Raises:
+        Unauthorized: it was taken before, by this server or another.
+        Later: the catalog does not answer.
+        """
+        if not await asyncio.wrap_future(self._ledger.use(nonce)):
+            raise used()
 
     def _valid(self, key: Key | None) -> Key:
         if key is None:

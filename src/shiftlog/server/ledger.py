@@ -31,9 +31,13 @@ class Ledger:
         """Take a nonce; the future says whether it is its first use. It raises Later where the catalog does not answer."""
         return self._submit(_Line(nonce, None))
 
-    def record(self, entry: Entry) -> Future[bool]:
-        """Append an audit line; the future is done once it is durable. It raises Later where the catalog does not answer."""
-        return self._submit(_Line(None, entry))
+    def record(self, entry: Entry | None, nonce: Nonce | None = None) -> Future[bool]:
+        """Append an audit line, and take the nonce that comes with it: neither where that was used before. The future says whether it was
+        done, once it is durable.
+
+        It raises Later where the catalog does not answer.
+        """
+        return self._submit(_Line(nonce, entry))
 
     def close(self) -> None:
         """Commit what was submitted, and stop."""
@@ -46,7 +50,8 @@ class Ledger:
     def _commit(self, group: list[_Line]) -> None:
         nonces = [line.nonce for line in group if line.nonce is not None]
         with self._catalog.write() as conn:
-            fresh = iter(trail.use(conn, nonces))
-            trail.record(conn, [line.entry for line in group if line.entry is not None])
-        for line in group:
-            line.answer.set_result(line.nonce is None or next(fresh))
+            first_uses = iter(trail.use(conn, nonces))
+            good = [line.nonce is None or next(first_uses) for line in group]
+            trail.record(conn, [line.entry for line, fresh in zip(group, good, strict=True) if fresh and line.entry is not None])
+        for line, fresh in zip(group, good, strict=True):
+            line.answer.set_result(fresh)

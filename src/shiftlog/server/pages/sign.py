@@ -46,7 +46,7 @@ async def sign_in(request: Request, fields: Form) -> Response:
     if not token:
         return _form(request, "The token is missing; paste the bearer token of a key.", 400, target)
     try:
-        key = await services.keyring.authenticate([f"Bearer {token}"], "POST", "")
+        key, _ = await services.keyring.authenticate([f"Bearer {token}"], "POST", "")
     except Unauthorized as error:
         text = str(error)
         return _form(request, f"{text[:1].upper()}{text[1:]}.", 401, target)
