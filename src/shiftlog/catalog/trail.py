@@ -6,12 +6,13 @@ import getpass
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from shiftlog.catalog import tables
-from shiftlog.catalog.connection import insert, unlocked
+from shiftlog.catalog.connection import insert, insert_of, unlocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def use(conn: sa.Connection, nonces: Sequence[Nonce]) -> list[bool]:
         return []
     # In one order everywhere: servers that take the same nonces at once must not wait for each other.
     rows = {(n.key_id, n.timestamp, n.nonce): {name: getattr(n, name) for name in Nonce.__slots__} for n in reversed(nonces)}
-    taken = {tuple(row) for row in conn.execute(_take(conn), [rows[key] for key in sorted(rows)])}
+    taken = {tuple(row) for row in conn.execute(_take(conn.dialect.name), [rows[key] for key in sorted(rows)])}
     answers = []
     for n in nonces:
         key = (n.key_id, n.timestamp, n.nonce)
@@ -57,14 +58,10 @@ def use(conn: sa.Connection, nonces: Sequence[Nonce]) -> list[bool]:
     return answers
 
 
-_TAKE: dict[str, Any] = {}  # by dialect; made once, as to make it costs more than to execute it
-
-
-def _take(conn: sa.Connection) -> Any:
-    t, dialect = tables.nonces, conn.dialect.name
-    if dialect not in _TAKE:
-        _TAKE[dialect] = insert(conn, t).on_conflict_do_nothing().returning(t.c.key_id, t.c.timestamp, t.c.nonce)
-    return _TAKE[dialect]
+@cache
+def _take(dialect: str) -> Any:
+    t = tables.nonces
+    return insert_of(dialect, t).on_conflict_do_nothing().returning(t.c.key_id, t.c.timestamp, t.c.nonce)
 
 
 def was_used(conn: sa.Connection, nonce: Nonce) -> bool:
