@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cache
 from html import unescape
 from typing import Any, TypeVar
 
@@ -153,11 +154,17 @@ def listing(response: httpx.Response) -> Listing:
         Damaged: not a list, or of things that are not parts.
     """
     named = document(response, _List).dataAccessFiles.file
+    joined = cache(lambda href: str(response.url.join(href)))  # most differ in the last word only
     try:
-        files = [File(split_suffix(item.name)[0], str(response.url.join(item.href))) for item in named]
+        files = [File(split_suffix(item.name)[0], _address(item, joined)) for item in named]
     except (Invalid, httpx.InvalidURL) as error:
         raise Damaged(f"{_where(response)} lists what is not a file of agent activity: {error}") from None
     return Listing(files, covered_until(response))
+
+
+def _address(item: _Named, joined: Callable[[str], str]) -> str:
+    folder, _, last = item.href.rpartition("/")
+    return f"{joined(f'{folder}/')}{last}" if folder and last in (item.name, f"{item.name}.gz") else joined(item.href)
 
 
 def covered_until(response: httpx.Response) -> int | None:

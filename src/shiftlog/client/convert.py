@@ -56,23 +56,24 @@ def taken(name: PartName, parquet: Path, target: Path, *, account: str, proof: M
     Raises:
         Damaged: the file is not what it should be.
     """
-    checksum = fingerprint(parquet)[1]
+    data = parquet.read_bytes()
+    checksum = sha256(data).hexdigest()
     if checksum != proof.parquet_sha256:
         raise Damaged(f"{name}.parquet: found SHA-256 {checksum}; the manifest says {proof.parquet_sha256}")
     try:
-        rows = pl.read_parquet(parquet, columns=[*SCHEMA], hive_partitioning=False)
+        rows = pl.read_parquet(data, columns=[*SCHEMA], hive_partitioning=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise Damaged(f"{name}.parquet cannot be read ({str(error).splitlines()[0]}); tell the server's operator") from None
     if dict(rows.schema) != SCHEMA:
         raise Damaged(f"{name}.parquet has other columns than a part has; tell the server's operator")
-    kept = _kept(name, rows, rows.filter(_INDEX.is_not_null()), target, account, proof.bytes, proof.sha256)
+    kept = _kept(name, rows, _with_event(rows), target, account, proof.bytes, proof.sha256)
     _check_counts(name, kept.source, proof)
     return kept
 
 
 def _kept(name: PartName, rows: pl.DataFrame, events: pl.DataFrame, target: Path, account: str, size: int, checksum: str) -> Kept:
     """Write the events of a part; `size` and `checksum` are those of its `.gz`, and among `rows` are the withdrawn sessions."""
-    withdrawn = rows.filter(_INDEX.is_null())["agentSessionId"]
+    withdrawn = rows["agentSessionId"].filter(rows["eventIndex"].is_null())
     written = write(events, target)
     return Kept(
         name=str(name),
@@ -101,7 +102,12 @@ def _decoded(name: PartName, gz: Path, account: str) -> pl.DataFrame:
 
 def _events(name: PartName, rows: pl.DataFrame) -> pl.DataFrame:
     stated = {"revision": pl.lit(name.revision, pl.Int32), "part": pl.lit(str(name))}
-    return rows.filter(_INDEX.is_not_null()).with_columns(**stated).select(SCHEMA.keys())
+    return _with_event(rows).with_columns(**stated).select(SCHEMA.keys())
+
+
+def _with_event(rows: pl.DataFrame) -> pl.DataFrame:
+    """Without the rows of withdrawn sessions, which most parts have none of."""
+    return rows.filter(_INDEX.is_not_null()) if rows["eventIndex"].has_nulls() else rows
 
 
 def without(kept: Kept, path: Path, gone: set[str], directory: Path, *, account: str) -> tuple[Kept, Path]:

@@ -6,6 +6,7 @@ where this one stopped; without a strong ETag a file is fetched from its beginni
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -31,6 +32,7 @@ class Download:
     def __init__(self, file: File, directory: Path, size: int | None, on_bytes: Callable[[int], None], stream: Stream) -> None:
         self._file, self._directory, self._size, self._on_bytes, self._stream = file, directory, size, on_bytes, stream
         self._told = 0
+        self._there = self._left()
 
     def attempt(self) -> Path:
         """Fetch what is missing. Returns the whole file.
@@ -48,7 +50,7 @@ class Download:
 
     def progress(self) -> int:
         """How many bytes are there."""
-        return sum(path.stat().st_size for path in self._partials())
+        return sum(path.stat().st_size for path in self._there if path.exists())
 
     def _fetched(self) -> Path:
         partial = self._resumable()
@@ -91,20 +93,28 @@ class Download:
 
     def _begun(self, response: httpx.Response) -> Path:
         """An empty file to write to, beside which there is no other."""
-        for partial in self._partials():
-            partial.unlink()
+        for partial in self._there:
+            partial.unlink(missing_ok=True)
         if response.status_code == 206:
             raise Later(f"{self._file.href} answered with a part of the file that was not asked for")
         etag = response.headers.get("ETag", "")
         kept = quote(etag, safe="") if etag.startswith('"') else ""
-        return self._directory / f"{self._file.name}.{kept if len(kept) <= _ETAG_LIMIT else ''}{SUFFIX}"
+        begun = self._directory / f"{self._file.name}.{kept if len(kept) <= _ETAG_LIMIT else ''}{SUFFIX}"
+        self._there = [begun]
+        return begun
 
-    def _partials(self) -> list[Path]:
-        return list(self._directory.glob(f"{self._file.name}.*{SUFFIX}"))
+    def _left(self) -> list[Path]:
+        """What another process left; asked once, since nobody else writes to it meanwhile."""
+        begins = f"{self._file.name}."
+        try:
+            names = [path.name for path in os.scandir(self._directory)]
+        except OSError:
+            return []  # writing says why
+        return [self._directory / name for name in names if name.startswith(begins) and name.endswith(SUFFIX)]
 
     def _resumable(self) -> Path | None:
         """What an earlier try left, if it can be gone on with."""
-        return next((path for path in self._partials() if _etag(path) and path.stat().st_size), None)
+        return next((path for path in self._there if _etag(path) and path.exists() and path.stat().st_size), None)
 
     def _tell(self, have: int) -> None:
         if have > self._told:

@@ -112,6 +112,7 @@ class Writer:
         self.directory, self.snapshot = directory, snapshot
         self.partial = directory / _PARTIAL
         self.files = {kept.name: kept for kept in snapshot.files}
+        self._parts: dict[str, PartName] = {}
         self._hours: dict[int, set[str]] = {}
         self._note(snapshot.files)
 
@@ -142,9 +143,7 @@ class Writer:
         self._note(file.kept for file in new)
         for hour in dict.fromkeys(file.kept.part.start for file in new):
             staged |= {file.kept.name: file for file in self._superseded(hour, staged)}
-        moves = [move for file in staged.values() for move in self._moves(file)]
-        _sync(source for source, _ in moves)
-        _sync({parent for move in moves for parent in self._move(*move)})
+        self._place([move for file in staged.values() for move in self._moves(file)])
         replaced = [self.files[name] for name in staged if name in self.files]
         self.files |= {name: file.kept for name, file in staged.items()}
         self._commit(self.snapshot)
@@ -181,7 +180,8 @@ class Writer:
 
     def _note(self, files: Iterable[Kept]) -> None:
         for kept in files:
-            self._hours.setdefault(kept.part.start, set()).add(kept.name)
+            part = self._parts[kept.name] = kept.part
+            self._hours.setdefault(part.start, set()).add(kept.name)
 
     def _with_raw(self, file: Staged, keep_raw: bool) -> Staged:
         before = self.files.get(file.kept.name)
@@ -216,16 +216,20 @@ class Writer:
             if source is not None and place is not None:
                 yield source, self.directory / place
 
-    def _move(self, source: Path, target: Path) -> Iterator[Path]:
-        """Move a file to its place; gives the directories that changed."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source != target:
-            source.replace(target)
-        yield from (parent for parent in target.parents if parent.is_relative_to(self.directory))
+    def _place(self, moves: Sequence[tuple[Path, Path]]) -> None:
+        """Move files to their places, durably."""
+        _sync([source for source, _ in moves])
+        directories = {target.parent for _, target in moves}
+        for directory in directories:
+            directory.mkdir(parents=True, exist_ok=True)
+        for source, target in moves:
+            if source != target:
+                source.replace(target)
+        _sync([*directories, *{above for directory in directories for above in directory.parents if above.is_relative_to(self.directory)}])
 
     def _commit(self, snapshot: Snapshot) -> None:
-        ordered = sorted(self.files.values(), key=lambda kept: kept.part)
-        self.snapshot = msgspec.structs.replace(snapshot, files=tuple(ordered))
+        ordered = sorted(self.files, key=self._parts.__getitem__)
+        self.snapshot = msgspec.structs.replace(snapshot, files=tuple(self.files[name] for name in ordered))
         lake.write(self.directory, self.snapshot)
 
     def _remove(self, replaced: Iterable[Kept], new: Iterable[Staged]) -> None:
@@ -239,7 +243,12 @@ class Writer:
                     leftover.unlink(missing_ok=True)
 
 
-def _sync(paths: Iterable[Path]) -> None:
-    """Make durable what is in these, several at once: a disk that is waited for by many does one write for all."""
+def _sync(paths: Sequence[Path]) -> None:
+    """Make durable what these are, several at once: a disk that many wait for writes once for all of them."""
     with ThreadPoolExecutor(_SYNCS, "sync") as pool:
-        list(pool.map(lake.sync, paths))
+        list(pool.map(_sync_all, (paths[start::_SYNCS] for start in range(min(_SYNCS, len(paths))))))
+
+
+def _sync_all(paths: Sequence[Path]) -> None:
+    for path in paths:
+        lake.sync(path)
