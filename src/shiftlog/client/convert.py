@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 import polars as pl
 
 from shiftlog import container, lake
+from shiftlog.client import narrow
 from shiftlog.client.answers import ManifestPart
 from shiftlog.errors import Damaged
 from shiftlog.lake import SCHEMA, Kept, Source
@@ -51,7 +51,8 @@ def convert(name: PartName, gz: Path, target: Path, *, account: str, proof: Mani
 def taken(name: PartName, parquet: Path, target: Path, *, account: str, proof: ManifestPart) -> Kept:
     """Write the events of a part to `target`, from its `.parquet`: the same rows in the same bytes as `convert` writes.
 
-    The file is proved by the manifest; its `.gz` is not looked at, and is what the manifest says of it.
+    The file is proved by the manifest; its `.gz` is not looked at, and is what the manifest says of it. Where columns only have to be
+    left out, rows are not looked at either.
 
     Raises:
         Damaged: the file is not what it should be.
@@ -60,6 +61,9 @@ def taken(name: PartName, parquet: Path, target: Path, *, account: str, proof: M
     checksum = sha256(data).hexdigest()
     if checksum != proof.parquet_sha256:
         raise Damaged(f"{name}.parquet: found SHA-256 {checksum}; the manifest says {proof.parquet_sha256}")
+    if proof.withdrawals == 0 and (narrower := narrow.narrowed(data, proof.events)) is not None:
+        target.write_bytes(narrower)
+        return _signed(name, narrower, proof, account)
     try:
         rows = pl.read_parquet(data, columns=[*SCHEMA], hive_partitioning=False)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -69,6 +73,23 @@ def taken(name: PartName, parquet: Path, target: Path, *, account: str, proof: M
     kept = _kept(name, rows, _with_event(rows), target, account, proof.bytes, proof.sha256)
     _check_counts(name, kept.source, proof)
     return kept
+
+
+def _signed(name: PartName, file: bytes, proof: ManifestPart, account: str) -> Kept:
+    """A file that has all rows of a part, whose counts and times are signed as its `.parquet` is."""
+    return Kept(
+        name=str(name),
+        path=lake.events_path(account, name, 0),
+        bytes=len(file),
+        sha256=sha256(file).hexdigest(),
+        sessions=proof.sessions,
+        events=proof.events,
+        min_timestamp=proof.min_timestamp,
+        max_timestamp=proof.max_timestamp,
+        superseded=0,
+        withdrawn=(),
+        source=Source(proof.bytes, proof.sha256, proof.sessions, proof.withdrawals, proof.events),
+    )
 
 
 def _kept(name: PartName, rows: pl.DataFrame, events: pl.DataFrame, target: Path, account: str, size: int, checksum: str) -> Kept:
@@ -125,10 +146,7 @@ def without(kept: Kept, path: Path, gone: set[str], directory: Path, *, account:
 
 def write(frame: pl.DataFrame, target: Path) -> Written:
     """Write the rows of a file of the lake."""
-    buffer = io.BytesIO()
-    # One chunk: how a frame came to be must not show in the bytes.
-    frame.rechunk().write_parquet(buffer, compression="zstd", compression_level=3, row_group_size=100_000)
-    data = buffer.getbuffer()
+    data = narrow.written(frame)
     target.write_bytes(data)
     low, high = frame.select(low=_TIME.min(), high=_TIME.max()).row(0)
     return Written(len(data), sha256(data).hexdigest(), frame["agentSessionId"].n_unique(), frame.height, low, high)
