@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shiftlog.errors import Invalid, Unusable
 from shiftlog.house import House
@@ -43,6 +43,14 @@ _HEADERS = 64 * 1024  # bytes of a request's headers that are read at all; what 
 
 class Application(FastAPI):
     """The framework behind the guard. Its own outermost layers are left out: the guard answers faults, and bodies have their limits."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await super().__call__(scope, receive, send)
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = {kind: handler for kind, handler in self.exception_handlers.items() if kind not in (500, Exception)}

@@ -146,6 +146,7 @@ class Guard:
 
     def __init__(self, app: Direct, services: Services) -> None:
         self._app, self._services = app, services
+        self._log = log.bind()  # once, and not for every request
         self._unheard = set[str | None]()  # the proxies that were logged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,7 +199,7 @@ class Guard:
     def _note(self, visit: Visit, scope: Scope) -> None:
         elapsed = time.perf_counter() - visit.started
         self._services.monitor.request(_route(scope), visit.status, elapsed, visit.sent)
-        log.info(
+        self._log.info(
             "request",
             id=visit.id,
             method=visit.method,

@@ -69,6 +69,7 @@ class Services:
             self.landing.close()
             self.strangers.flush(now=True)
             self.ledger.close()
+            self.threads.stop()
 
     def base_url(self, scope: Scope) -> str:
         """Scheme and host that the client used: the public URL where there is one, else the request's own.
