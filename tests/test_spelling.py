@@ -125,7 +125,7 @@ import random, sys
 from pathlib import Path
 import shiftlog.kernels
 shiftlog.kernels.library = lambda: Path(sys.argv[1])
-from shiftlog import container, schema, spelling
+from shiftlog import container, metrics, schema, spelling
 from wire import login, many
 chance = random.Random(1)
 BYTES = [b'"', b"{", b"]", b",", b"1", b"0" * 30, b"\\\\", b"null", b"\\xff", b""]
@@ -144,6 +144,10 @@ for version in schema.VERSIONS:
                 at = chance.randrange(len(other))
                 other[at : at + chance.randint(0, 2)] = chance.choice(BYTES)
             spelling.read(bytes(other))
+for start, end in ((None, None), (-5, 10_000), (100, 101), (500, 700)):
+    for every in ("5m", "all"):
+        for by in ("agent", "group", "profile"):
+            metrics.measures(many(30, 20), every=every, by=by, start=start, end=end, now=650, timeout=100)
 print("within bounds")
 """
 
@@ -151,7 +155,7 @@ print("within bounds")
 @needs_compiler
 def test_the_kernel_stays_within_its_bounds(tmp_path: Path):
     """Compiled with what watches every access (AddressSanitizer, UndefinedBehaviorSanitizer), on texts cut off anywhere, and
-    changed; and on frames that are written to room that ends anywhere."""
+    changed; on frames that are written to room that ends anywhere; and on intervals in windows that cut them."""
     library, source = tmp_path / "watched.so", sorted(Path(compiling.HERE).glob("*.c"))
     watch = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror")
     subprocess.run(["cc", "-std=c11", "-O1", "-g", "-shared", "-fPIC", *watch, "-o", library, *source], check=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from shiftlog import intervals as _intervals
-from shiftlog import ordering
+from shiftlog import ordering, sweeping
 from shiftlog.errors import Invalid
 from shiftlog.events import AgentState
 from shiftlog.hours import DAY
@@ -292,11 +292,26 @@ def _by_agent(events: pl.DataFrame, into: Buckets, by: str, plan: pl.DataFrame |
     """The sums of each agent, by group or profile where that is asked for, and bucket."""
     if by == "profile":
         events = events.with_columns(pl.when(pl.col("profile_ids").is_not_null()).then(pl.col("profile_ids").rle_id()).alias("profile_set"))
-    sums = _summed(split(events.select(*_SUMMED, *_OWNER[by]), into), ("agent_id", *_OWNER[by], "bucket"))
+    sums = _swept(events, into, _OWNER[by])
     if plan is not None:
         planned = _planned(_owned(plan, events, _OWNER[by]), events, into)
         sums = _total(pl.concat([sums, planned], how="diagonal"), ("agent_id", *_OWNER[by], "bucket"))
     return _by_profile(sums, events) if by == "profile" else sums
+
+
+def _swept(events: pl.DataFrame, into: Buckets, owner: Sequence[str]) -> pl.DataFrame:
+    keys = ("agent_id", *owner, "bucket")
+    sums = sweeping.sums(events, into, *owner)
+    if sums is None:
+        return _summed(split(events.select(*_SUMMED, *owner), into), keys)
+    return sums if _ascend(sums) else _total(sums, keys)
+
+
+def _ascend(sums: pl.DataFrame) -> bool:
+    """Whether no agent's bucket comes twice, as bucket follows bucket and agent follows agent."""
+    agent, bucket = pl.col("agent_id"), pl.col("bucket")
+    same = agent == agent.shift()
+    return bool(sums.select((same & (bucket > bucket.shift()) | (agent > agent.shift())).slice(1).all()).item())
 
 
 def _summed(pieces: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
