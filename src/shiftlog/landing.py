@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import cast
 
 import polars as pl
@@ -254,11 +255,17 @@ def read(store: Store, wanted: Iterable[Batch], condition: pl.Expr | None = None
         Missing: one is not there.
     """
     found = list(wanted)
+    half = -(-len(found) // 2)
+    with ThreadPoolExecutor(2, thread_name_prefix="landing") as pool:
+        halves = pool.map(lambda some: list(_frames(store, some, condition)), (found[:half], found[half:]))
+        return pl.concat([pl.DataFrame(schema=ACCEPTED), *chain.from_iterable(halves)])
+
+
+def _frames(store: Store, found: Sequence[Batch], condition: pl.Expr | None) -> Iterator[pl.DataFrame]:
     # A bucket gives the bytes, which it may have kept: many accounts share an object.
     sources = store.sources(batch.object_key for batch in found)
-    objects = (store.get(batch.object_key) if isinstance(source, str) else source for source, batch in zip(sources, found, strict=True))
-    frames = [_read(data, batch, condition) for data, batch in zip(objects, found, strict=True)]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=ACCEPTED)
+    for source, batch in zip(sources, found, strict=True):
+        yield _read(store.get(batch.object_key) if isinstance(source, str) else source, batch, condition)
 
 
 def _read(data: bytes, batch: Batch, condition: pl.Expr | None) -> pl.DataFrame:
