@@ -27,7 +27,17 @@ def published(house: House, account: str) -> House:
 
 
 def wrong(house: House) -> list[Finding]:
-    return [finding for finding in doctor.examine(house) if finding.verdict is not Verdict.OK]
+    """What is wrong with the deployment; kernels are the machine's."""
+    return [finding for finding in doctor.examine(house) if finding.verdict is not Verdict.OK and finding.check != "kernels"]
+
+
+@pytest.mark.parametrize(("library", "verdict"), [(None, Verdict.WARNING), (object(), Verdict.OK)])
+def test_a_machine_without_kernels_is_told(house: House, library: object, verdict: Verdict, monkeypatch: pytest.MonkeyPatch):
+    """What that costs, and what to do."""
+    monkeypatch.setattr(doctor.kernels, "load", lambda: library)
+    [finding] = [finding for finding in doctor.examine(house) if finding.check == "kernels"]
+    assert finding.verdict is verdict
+    assert ("compiler" in finding.advice) == (library is None)
 
 
 def test_a_new_deployment_is_well(house: House):

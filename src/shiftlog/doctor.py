@@ -18,7 +18,7 @@ from importlib.metadata import version
 
 import sqlalchemy as sa
 
-from shiftlog import hours
+from shiftlog import hours, kernels
 from shiftlog.catalog import accounts, forgetting, migrate, parts, publishing
 from shiftlog.catalog.connection import SAFE_WAL
 from shiftlog.errors import ShiftlogError
@@ -72,6 +72,9 @@ def _versions(house: House) -> Iterator[Finding]:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "obstore", "sqlalchemy", "granian"))
     yield Finding("version", Verdict.OK, f"shiftlog {version('shiftlog')}, Python {platform.python_version()}, {libraries}")
     yield Finding("extras", Verdict.OK, ", ".join(there) or "none")
+    compiled = kernels.load() is not None
+    advice = "files and numbers take several times as long, and are the same: install a wheel, or have a C compiler (cc) and install again"
+    yield _judged("kernels", "compiled" if compiled else "missing", (not compiled, Verdict.WARNING, advice))
 
 
 def _permissions(house: House) -> Iterator[Finding]:
