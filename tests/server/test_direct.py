@@ -14,8 +14,8 @@ from shiftlog.catalog import keys as catalog_keys
 from shiftlog.catalog.keys import NewKey
 from shiftlog.catalog.parts import Part
 from shiftlog.house import House
+from shiftlog.server import api, data_access, problems
 from shiftlog.server import app as application
-from shiftlog.server import data_access, problems
 from shiftlog.server.app import create_app
 
 QUERIES = [
@@ -52,6 +52,7 @@ def framework(house: House, keys: NewKey, monkeypatch: pytest.MonkeyPatch) -> It
     """An application in which the framework answers everything."""
     with monkeypatch.context() as patch:
         patch.setattr(data_access, "OFTEN", [])
+        patch.setattr(api, "OFTEN", [])
         app = create_app(house, publish=False)
         app.middleware_stack = app.build_middleware_stack()
     with calling(app, keys.bearer) as found:
@@ -101,9 +102,31 @@ def test_the_framework_answers_no_differently(
             assert told(direct("GET", url, headers=headers)) == told(framework("GET", url, headers=headers)), (url, headers)
 
 
+def test_the_framework_takes_events_no_differently(framework: Caller, direct: Caller, house: House, monkeypatch: pytest.MonkeyPatch):
+    """Whatever is sent, as whatever, by whichever key."""
+    monkeypatch.setattr(problems, "iso", lambda _: "now")
+    with house.catalog.write() as conn:
+        reader = catalog_keys.create(conn, house.vault, "A", ["read"], house.catalog.now(conn))
+    body = b'{"agentID":1,"timestamp":1700000000000}'
+    for url in (
+        "/api/v1/accounts/A/events",
+        "/api/v1/accounts/A/events?x=1&x=2",
+        "/api/v1/accounts/nobody/events",
+        "/api/v1/accounts/%41/events",
+    ):
+        for kind in ("application/x-ndjson", "application/json", "text/plain"):
+            for sent in (body, b"[" + body + b"]", b"", b"{}", b"\xff"):
+                headers = {"Content-Type": kind}
+                assert told(direct("POST", url, content=sent, headers=headers)) == told(
+                    framework("POST", url, content=sent, headers=headers)
+                )
+        assert told(direct.as_(reader).post(url, body)) == told(framework.as_(reader).post(url, body)), url
+
+
 def test_other_methods_and_paths_are_the_frameworks(call: Caller):
     """What is near to these routes, but none of them."""
     assert call.post(LIST, b"").status_code == 405
+    assert call.get("/api/v1/accounts/A/events").status_code == 405
     assert call.get(f"{LIST}/a/b").status_code == 404
     assert call.get(f"{LIST}/").status_code == 404
     assert call.get(f"{LIST}.zip?startTime=0").status_code == 404  # nothing is published

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -306,3 +307,7 @@ def _documents(house: House, found: Open, share: int) -> bytes:
     gathered = gather(house.store, found.pending, share=share, shares=found.shares)
     folded = refold(gathered.fresh, gathered.prior, account=account, timeout=timeout, until=found.now + 1, taken=gathered.taken)
     return container.encode(folded.waiting, account=account, version=found.schema_version)
+
+
+#: The route of those who send.
+OFTEN = [route for route in router.routes if isinstance(route, APIRoute) and route.name == "ingest"]

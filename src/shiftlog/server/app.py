@@ -55,7 +55,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = {kind: handler for kind, handler in self.exception_handlers.items() if kind not in (500, Exception)}
         framework = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=handlers)
-        return Guard(Direct(framework, data_access.OFTEN, handlers[HTTPException]), self.state.services)
+        return Guard(Direct(framework, [*data_access.OFTEN, *api.OFTEN], handlers[HTTPException]), self.state.services)
 
 
 def create_app(house: House, *, publish: bool = True) -> Application:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers
@@ -30,30 +29,43 @@ class Bodies:
         self._limit, self._held, self._of = limit, 0, Counter[int]()
         self._seconds, self._rate = seconds, rate
 
-    async def stream(self, request: Request, most: int | None = None) -> AsyncIterator[bytes]:
-        """The body piece by piece, none of them kept.
+    async def whole(self, request: Request, most: int) -> bytes:
+        """The body, which is not counted.
 
         Raises:
-            TooLarge: it has more than `most` bytes, if that is given.
+            TooLarge: it has more than `most` bytes.
             TooSlow: it did not arrive in time.
         """
-        pieces, size, began = aiter(request.stream()), 0, time.monotonic()
-        while True:
-            try:
-                async with asyncio.timeout(began + self._seconds + size / self._rate - time.monotonic()):
-                    piece = await anext(pieces, None)
-            except TimeoutError:
-                elapsed = time.monotonic() - began
-                raise TooSlow(
-                    f"{size} bytes of the body have arrived in {elapsed:.0f} s; at least {self._rate} a second are expected:"
-                    " send it again, over a better line or in pieces"
-                ) from None
-            if piece is None:
-                return
-            size += len(piece)
-            if most is not None and size > most:
+        chunks: list[bytes] = []
+
+        def take(chunk: bytes, size: int) -> None:
+            if size > most:
                 raise TooLarge(f"the body has more than {most} bytes, which are allowed")
-            yield piece
+            chunks.append(chunk)
+
+        await self._stream(request, take)
+        return b"".join(chunks)
+
+    async def _stream(self, request: Request, take: Callable[[bytes, int], None]) -> None:
+        """Have each piece of the body taken as it comes, with how many bytes there are by then.
+
+        Raises:
+            TooSlow: it did not arrive in time.
+        """
+        loop, size = asyncio.get_running_loop(), 0
+        began = loop.time()
+        try:
+            # One time-out that moves: a new one for each piece costs more than all else that is done with it.
+            async with asyncio.timeout_at(began + self._seconds) as due:
+                async for piece in request.stream():
+                    size += len(piece)
+                    take(piece, size)
+                    due.reschedule(began + self._seconds + size / self._rate)
+        except TimeoutError:
+            raise TooSlow(
+                f"{size} bytes of the body have arrived in {loop.time() - began:.0f} s; at least {self._rate} a second are expected:"
+                " send it again, over a better line or in pieces"
+            ) from None
 
     @asynccontextmanager
     async def receive(self, request: Request, key_id: int = 0) -> AsyncIterator[bytes]:
@@ -67,20 +79,24 @@ class Bodies:
         announced = request.headers.get("content-length", "")
         self._check(int(announced) if announced.isdecimal() else 0)
         chunks: list[bytes] = []
-        size = 0
+        held = 0
+
+        def take(chunk: bytes, size: int) -> None:
+            nonlocal held
+            held = size
+            chunks.append(chunk)
+            self._held += len(chunk)
+            self._of[key_id] += len(chunk)
+            self._check(size)
+            if max(self._held, 2 * self._of[key_id]) > _TOGETHER * self._limit:
+                raise Later("too many events arrive at once; nothing was taken", retry_after=1)
+
         try:
-            async for chunk in self.stream(request):
-                chunks.append(chunk)
-                size += len(chunk)
-                self._held += len(chunk)
-                self._of[key_id] += len(chunk)
-                self._check(size)
-                if max(self._held, 2 * self._of[key_id]) > _TOGETHER * self._limit:
-                    raise Later("too many events arrive at once; nothing was taken", retry_after=1)
+            await self._stream(request, take)
             yield b"".join(chunks)
         finally:
-            self._held -= size
-            self._of[key_id] -= size
+            self._held -= held
+            self._of[key_id] -= held
             if not self._of[key_id]:
                 del self._of[key_id]
 

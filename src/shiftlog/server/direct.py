@@ -38,7 +38,7 @@ class _Route:
     """A route of the framework's, followed without it. Its parameters are those of the path, those of the query, and the account."""
 
     def __init__(self, route: APIRoute) -> None:
-        self.route, self._endpoint = route, route.endpoint
+        self.route, self.methods, self._endpoint = route, route.methods or set(), route.endpoint
         self._pattern: re.Pattern[str] = route.path_regex
         self._query: dict[str, _Parameter] = {}
         self._check: Callable[[Request, str], Awaitable[str]] | None = None
@@ -94,12 +94,11 @@ class Direct:
         return scope["method"] == "GET" and any(route.matched(scope["path"]) is not None for route in self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "GET":
-            for route in self._routes:
-                values = route.matched(scope["path"])
-                if values is not None:
-                    scope["route"] = route.route
-                    return await self._answer(route, Request(scope, receive), values, send)
+        for route in self._routes:
+            values = route.matched(scope["path"]) if scope["method"] in route.methods else None
+            if values is not None:
+                scope["route"] = route.route
+                return await self._answer(route, Request(scope, receive), values, send)
         await self._app(scope, receive, send)
 
     async def _answer(self, route: _Route, request: Request, values: dict[str, str], send: Send) -> None:

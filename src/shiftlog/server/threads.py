@@ -9,6 +9,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
+from shiftlog.errors import ShiftlogError
+
 T = TypeVar("T")
 
 
@@ -109,7 +111,11 @@ class Threads:
 
     async def parse(self, function: Callable[..., T], *args: object) -> T:
         """The body of a request."""
-        return await self._parsing.run(function, *args)
+        try:
+            return await self._parsing.run(function, *args)
+        except ShiftlogError as error:
+            # Its frames hold all that was unpacked, and one of them holds the error: only the collector would free that, much later.
+            raise error.with_traceback(None) from None
 
     async def watch(self, function: Callable[..., T], *args: object) -> T:
         """What pages that are watched wait for: folding what has just landed, which does not wait for longer work."""

@@ -215,7 +215,7 @@ async def form(request: Request) -> dict[str, str]:
     _check_site(request)
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         raise Invalid("a form is expected, as application/x-www-form-urlencoded")
-    body = b"".join([chunk async for chunk in Services.of(request).bodies.stream(request, _FORM_BYTES)])
+    body = await Services.of(request).bodies.whole(request, _FORM_BYTES)
     fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     desk = Desk.of(request)
     ticket = await desk.ticket(request)
