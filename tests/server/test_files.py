@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
+import random
 import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
 
 import fastavro
 import pytest
@@ -18,8 +22,11 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from shiftlog.catalog.parts import Part
+from shiftlog.errors import TooSlow
 from shiftlog.house import House
-from shiftlog.server.files import decide
+from shiftlog.server.files import Content, FileResponse, decide
+from shiftlog.server.threads import Threads
+from shiftlog.store.directory import Directory
 
 ETAG, MODIFIED, SIZE = '"abc"', 1_790_000_000, 100
 DATE = format_datetime(datetime.fromtimestamp(MODIFIED, UTC), usegmt=True)
@@ -133,3 +140,62 @@ def test_avro_holds_the_same_documents(house: House, call: Caller, published: Se
     assert document["metaData"]["startTime"] == line["metaData"]["startTime"]["long"]
     assert [event["agentID"] for event in document["recordCollection"][0]["body"]["agentSessionsData"]] == [1, 1, 1]
     assert call.get(url).content == answer.content
+
+
+# ── how it is sent ──
+
+
+def sent(store: Directory, size: int, start: int, end: int, *, takes: int = 1_000) -> tuple[bytes, list[str]]:
+    """The bytes [start, end) of an object as a server with pathsend is told to send them, and the kinds of messages; a client that
+    goes away after so many."""
+    threads, path = Threads(), store.path("k")
+    content = Content("application/gzip", size, "", 0, lambda first, last: store.chunks("k", first, last), path)
+    response = FileResponse(threads, content, start, end, 206, {})
+    scope = {"type": "http", "extensions": {"http.response.pathsend": {}}}
+    body, kinds = bytearray(), list[str]()
+
+    async def send(message: Any) -> None:
+        if len(kinds) == takes:
+            raise TooSlow("the client is away")
+        kinds.append(message["type"].rpartition(".")[2])
+        body.extend(message.get("body", b""))
+
+    async def receive() -> Any:
+        raise AssertionError("a request for a file has no body")
+
+    async def scene() -> None:
+        await threads.read(response.prepare, scope)
+        await response(scope, receive, send)
+
+    try:
+        asyncio.run(scene())
+    except TooSlow:
+        kinds.append("away")
+    threads.stop()
+    return bytes(body), kinds
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, 3_500_000), (0, 3_000_000), (1_000_000, 1_000_001), (7, 1_048_583), (2_000_000, 3_500_000)])
+def test_a_range_is_sent_whole_in_however_many_pieces(tmp_path: Path, start: int, end: int):
+    """Every byte once and in order, while the next ones are read."""
+    data, store = random.Random(1).randbytes(3_500_000), Directory(tmp_path)
+    store.put("k", data)
+    body, kinds = sent(store, len(data), start, end)
+    assert body == data[start:end]
+    assert kinds[0] == "start"
+    assert set(kinds[1:]) == {"body"}
+
+
+def test_a_range_that_is_everything_is_left_to_the_server(tmp_path: Path):
+    """It sends whole files by itself."""
+    store = Directory(tmp_path)
+    store.put("k", b"abc")
+    assert sent(store, 3, 0, 3) == (b"", ["start", "pathsend"])
+
+
+def test_a_client_that_goes_away_ends_the_reading(tmp_path: Path):
+    """What was read ahead for it is nobody's."""
+    store = Directory(tmp_path)
+    store.put("k", bytes(4_000_000))
+    body, kinds = sent(store, 4_000_000, 1, 4_000_000, takes=2)
+    assert (len(body), kinds) == (1 << 20, ["start", "body", "away"])

@@ -199,7 +199,7 @@ async def download(
     wanted, suffix = split_suffix(name)
     services = Services.of(request)
     run = services.threads.read if suffix in ("gz", "parquet") else services.threads.fold
-    return files.respond(request, services.threads, await run(files.content, services.house, account, wanted, suffix))
+    return await run(files.answer, request, services.threads, services.house, account, wanted, suffix)
 
 
 # ── the schema ──

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import uuid
@@ -61,6 +62,9 @@ class Content:
     def of(cls, data: bytes, media: str, modified: int) -> Content:
         """The content of bytes at hand."""
         return cls(media, len(data), sha256(data).hexdigest(), modified, lambda start, end: iter((data[start:end],)))
+
+
+_NEAR = 1 << 20  # bytes that are read at once, where they are on this machine
 
 
 # ── which part of it is answered ──
@@ -146,11 +150,24 @@ def respond(request: Request, threads: Threads, content: Content) -> Response:
     return FileResponse(threads, content, start, end, status, headers)
 
 
+def answer(request: Request, threads: Threads, house: House, account: str, name: PartName, suffix: str) -> Response:
+    """The answer to a request for a part as `suffix` says; blocks.
+
+    Raises:
+        As `content` and `respond` do.
+    """
+    response = respond(request, threads, content(house, account, name, suffix))
+    if isinstance(response, FileResponse):
+        response.prepare(request.scope)
+    return response
+
+
 class FileResponse(Response):
     """Sends bytes of a file: by the server itself where it can, else piece by piece."""
 
     def __init__(self, threads: Threads, content: Content, start: int, end: int, status: int, headers: dict[str, str]) -> None:
         self._threads, self._content, self._start, self._end = threads, content, start, end
+        self._opened: tuple[bytes, Iterator[bytes]] | None = None
         self.status_code, self.background = status, None
         self.init_headers(headers)
 
@@ -159,17 +176,28 @@ class FileResponse(Response):
         if scope.get("shiftlog.method") == "HEAD":
             await send(begin)
             await send({"type": "http.response.body", "body": b""})
-        elif self.status_code == 200 and self._content.path and "http.response.pathsend" in scope.get("extensions", {}):
+        elif self._is_for_server(scope):
             await send(begin)
             await send({"type": "http.response.pathsend", "path": str(self._content.path)})
         else:
             # Opened before the answer begins: what cannot be opened is still an error.
-            first, pieces = await self._threads.fetch(self._open)
+            first, pieces = await self._threads.fetch(self._open) if self._opened is None else self._opened
             await send(begin)
             if len(first) < self._end - self._start:
                 await self._send_some(first, pieces, send)
                 first = b""
             await send({"type": "http.response.body", "body": first})
+
+    def prepare(self, scope: Scope) -> None:
+        """Read what is near and small already; blocks. In a thread that looks for the file anyway, it costs no second one."""
+        near = self._content.path is not None and not self._is_for_server(scope)
+        if near and self._end - self._start <= _NEAR and scope.get("shiftlog.method") != "HEAD":
+            self._opened = self._open()
+
+    def _is_for_server(self, scope: Scope) -> bool:
+        """Whether the server itself can send it: it knows whole files only."""
+        whole = self._end - self._start == self._content.size
+        return whole and self._content.path is not None and "http.response.pathsend" in scope.get("extensions", {})
 
     def _open(self) -> tuple[bytes, Iterator[bytes]]:
         """The first piece, with which most files are whole, and those after it."""
@@ -178,8 +206,12 @@ class FileResponse(Response):
 
     async def _send_some(self, piece: bytes, pieces: Iterator[bytes], send: Send) -> None:
         while piece:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            piece = await self._threads.fetch(next, pieces, b"")
+            # The next one is read while this one is sent.
+            following = asyncio.ensure_future(self._threads.fetch(next, pieces, b""))
+            try:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                piece = await following
 
 
 def stream(threads: Threads, archive: Archive, headers: dict[str, str]) -> Response:

@@ -7,8 +7,8 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from shiftlog.errors import Later, Unusable
 from shiftlog.store.objects import Objects, missing, same
@@ -88,7 +88,7 @@ class Directory(Objects):
 
     def chunks(self, key: str, start: int, end: int) -> Iterator[bytes]:
         try:
-            file = (self._root / key).open("rb")
+            file = (self._root / key).open("rb", buffering=0)
         except FileNotFoundError:
             raise missing(key) from None
         return _pieces(file, start, end)
@@ -110,7 +110,7 @@ def _probe(root: Path) -> None:
     probe.unlink()
 
 
-def _pieces(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+def _pieces(file: RawIOBase, start: int, end: int) -> Iterator[bytes]:
     with file:
         file.seek(start)
         while start < end and (piece := file.read(min(1 << 20, end - start))):
