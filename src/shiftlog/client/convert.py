@@ -14,10 +14,11 @@ from shiftlog import container, lake
 from shiftlog.client import narrow
 from shiftlog.client.answers import ManifestPart
 from shiftlog.errors import Damaged
+from shiftlog.events import FLAT
 from shiftlog.lake import SCHEMA, Kept, Source
 from shiftlog.names import PartName
 
-_ID, _INDEX, _TIME = pl.col("agentSessionId"), pl.col("eventIndex"), pl.col("timestamp")
+_ID, _INDEX = pl.col("agentSessionId"), pl.col("eventIndex")
 
 
 class Written(NamedTuple):
@@ -94,7 +95,7 @@ def _signed(name: PartName, file: bytes, proof: ManifestPart, account: str) -> K
 
 def _kept(name: PartName, rows: pl.DataFrame, events: pl.DataFrame, target: Path, account: str, size: int, checksum: str) -> Kept:
     """Write the events of a part; `size` and `checksum` are those of its `.gz`, and among `rows` are the withdrawn sessions."""
-    withdrawn = rows["agentSessionId"].filter(rows["eventIndex"].is_null())
+    withdrawn = rows.filter(_INDEX.is_null())["agentSessionId"] if len(rows) > len(events) else ()
     written = write(events, target)
     return Kept(
         name=str(name),
@@ -122,8 +123,7 @@ def _decoded(name: PartName, gz: Path, account: str) -> pl.DataFrame:
 
 
 def _events(name: PartName, rows: pl.DataFrame) -> pl.DataFrame:
-    stated = {"revision": pl.lit(name.revision, pl.Int32), "part": pl.lit(str(name))}
-    return _with_event(rows).with_columns(**stated).select(SCHEMA.keys())
+    return _with_event(rows).select(*FLAT, revision=pl.lit(name.revision, pl.Int32), part=pl.lit(str(name)))
 
 
 def _with_event(rows: pl.DataFrame) -> pl.DataFrame:
@@ -148,8 +148,8 @@ def write(frame: pl.DataFrame, target: Path) -> Written:
     """Write the rows of a file of the lake."""
     data = narrow.written(frame)
     target.write_bytes(data)
-    low, high = frame.select(low=_TIME.min(), high=_TIME.max()).row(0)
-    return Written(len(data), sha256(data).hexdigest(), frame["agentSessionId"].n_unique(), frame.height, low, high)
+    ids, times = frame["agentSessionId"], frame["timestamp"]
+    return Written(len(data), sha256(data).hexdigest(), ids.n_unique(), frame.height, times.min(), times.max())  # type: ignore[arg-type]
 
 
 def rows(path: Path) -> pl.DataFrame:
@@ -174,7 +174,10 @@ def fingerprint(path: Path) -> tuple[int, str]:
 
 
 def _check_account(name: PartName, frame: pl.DataFrame, account: str) -> None:
-    others = sorted(set(frame["accountId"].drop_nulls().unique()) - {account})
+    ids = frame["accountId"]
+    if (ids == account).all():  # null is not asked
+        return
+    others = sorted(set(ids.drop_nulls()) - {account})
     if others:
         raise Damaged(f"{name} holds sessions of account {', '.join(others)[:100]}, not of {account}; tell the server's operator")
 
