@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,32 @@ def test_a_full_disk_is_said_and_the_next_pull_goes_on(house: House, client: Cli
     Wrong(client, {".gz": httpx.Response(503)})
     assert pulled(client, directory).new == 1
     assert list((directory / ".partial").iterdir()) == []
+
+
+def test_as_many_files_are_converted_at_once_as_there_are_processors(
+    house: House, client: Client, directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """So many parts are in memory, however many downloads there are side by side."""
+    for hour in range(6):
+        work(house, hour)
+    both, lock, at_work = threading.Barrier(2, timeout=60), threading.Lock(), [0, 0]
+
+    def counted(*given: Any, **more: Any) -> Any:
+        with lock:
+            at_work[0] += 1
+            at_work[1] = max(at_work)
+        both.wait()  # for ever, if there were one only
+        try:
+            return convert(*given, **more)
+        finally:
+            with lock:
+                at_work[0] -= 1
+
+    monkeypatch.setattr("shiftlog.client.pull.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("shiftlog.client.convert.convert", counted)
+    assert pulled(client, directory, jobs=6).new == 6
+    assert at_work == [0, 2]
+    check(house, directory)
 
 
 def test_another_accounts_lake_is_refused(house: House, client: Client, directory: Path):
