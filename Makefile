@@ -29,6 +29,7 @@ check: setup ## format, lint, check types
 
 bench: setup ## measure against peers (ONLY=name for one question, SIZE=0.1 for a tenth of the data)
 	@scripts/debian.sh nginx-light curl || true
+	@scripts/spark.sh install || true
 	@.venv/bin/python bench/run.py $(ONLY)
 
 samples: setup ## draw the pictures of the documentation again (docs/images)

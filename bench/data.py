@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -20,7 +20,7 @@ BUILD = ROOT / "build" / "bench"
 ACCOUNT = "bench"
 YEAR_BEGINS = 1_704_067_200_000  # 2024-01-01T00:00:00Z: in the past, so that everything is closed
 DAY = 86_400_000
-SIZES = {"1 M": 1_000_000, "10 M": 10_000_000}
+SIZES = {"1 M": 1_000_000, "10 M": 10_000_000, "50 M": 50_000_000}
 SIZES_END = YEAR_BEGINS + 40 * DAY  # when all of them are due
 
 # What the data follows from; where one of these changes, it is made again.
@@ -44,13 +44,20 @@ def made(name: str, size: float, make: Callable[[Path], dict[str, float]]) -> Pa
 
 def events(count: int, seed: int = 1, days: int = 1) -> pl.DataFrame:
     """About so many events of a centre, in the order in which they arrive, none late, repeated or missing."""
-    from shiftlog.simulate import simulate
+    import polars as pl
+
+    return pl.concat(blocks(count, seed, days))
+
+
+def blocks(count: int, seed: int = 1, days: int = 1) -> Iterator[pl.DataFrame]:
+    """The same, some days at a time."""
+    from shiftlog.simulate import Centre
 
     agents = max(1, round(count / 175 / days))  # who make about so many events on a working day, days off included
     # From a Wednesday on, which is no more and no less busy than other days.
     start = YEAR_BEGINS + 2 * DAY
-    simulation = simulate(ACCOUNT, agents=agents, days=days, start=start, seed=seed, no_logout=0, session_ids=True)
-    return simulation.arrivals().drop("arrivesAt")
+    centre = Centre(ACCOUNT, agents=agents, days=days, start=start, seed=seed, no_logout=0, session_ids=True)
+    return (block.drop("arrivesAt") for block in centre.arrivals())
 
 
 @contextmanager
@@ -90,15 +97,16 @@ def publish(house: House, now: int) -> None:
         run(worker, ACCOUNT, now=now)
 
 
-def make_sizes(directory: Path, size: float) -> dict[str, float]:
-    """For each number of events of `SIZES`, two data directories: where they have landed, landed-N, and are published, published-N."""
+def make_sizes(directory: Path, size: float, names: Sequence[str]) -> dict[str, float]:
+    """For each of these `SIZES`, two data directories: where they have landed, landed-N, and are published, published-N."""
     facts = {}
-    for number, (name, count) in enumerate(SIZES.items()):
-        found = events(round(count * size), days=10)
+    for number, name in enumerate(names):
+        facts[name] = 0.0
         with deployment(directory / f"landed-{number}", create=True) as house:
-            land(house, found, 50_000)
+            for block in blocks(round(SIZES[name] * size), days=10):
+                land(house, block, 50_000)
+                facts[name] += block.height
         shutil.copytree(directory / f"landed-{number}", directory / f"published-{number}")
         with deployment(directory / f"published-{number}") as house:
             publish(house, SIZES_END)
-        facts[name] = found.height
     return facts

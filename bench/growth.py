@@ -28,7 +28,7 @@ def _data(size: float) -> Path:
 
 def _make(directory: Path, size: float) -> dict[str, float]:
     """Data directories in which events have landed and are published, and such as name files and hold none."""
-    facts = data.make_sizes(directory, size)
+    facts = data.make_sizes(directory, size, _SIZES)
     for number, (files, count) in enumerate(_FILES.items()):
         facts[f"{files} files"] = entries(directory / f"named-{number}", max(1, round(count * size)))
     return facts

@@ -27,7 +27,7 @@ _SCRIPT = data.ROOT / "scripts" / "spark.sh"
 
 
 def _data(size: float) -> Path:
-    return data.made("spark", size, lambda directory: data.make_sizes(directory, size))
+    return data.made("spark", size, lambda directory: data.make_sizes(directory, size, list(data.SIZES)))
 
 
 def _engine(scene: Scene, workers: int) -> Engine:
