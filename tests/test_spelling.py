@@ -144,6 +144,22 @@ for version in schema.VERSIONS:
                 at = chance.randrange(len(other))
                 other[at : at + chance.randint(0, 2)] = chance.choice(BYTES)
             spelling.read(bytes(other))
+from shiftlog import events
+from scenes import T0
+text = b"".join(
+    b'{"agentID":%d,"timestamp":%d,"type":3,"state":null,"userProfileIDs":[1,2, 3],'
+    b'"agentNickname":"\\xc3\\xa9","sessionId":"a.b","eventId":"%d"}\\n' % (n, T0, n)
+    for n in range(9)
+)
+assert events.plain(text, now=T0).height == 9
+for end in range(len(text)):
+    events.plain(text[:end], now=T0)
+for _ in range(10_000):
+    other = bytearray(text)
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(other))
+        other[at : at + chance.randint(0, 2)] = chance.choice([*BYTES, b"[" + b"7," * 3_000])
+    events.plain(bytes(other), now=T0)
 for start, end in ((None, None), (-5, 10_000), (100, 101), (500, 700)):
     for every in ("5m", "all"):
         for by in ("agent", "group", "profile"):

@@ -50,9 +50,12 @@ def packed_decoder(data: bytes) -> None:
 
 
 def events_in(data: bytes) -> None:
-    """Events in the forms in which they come; what is taken is as many as were sent, within their bounds."""
+    """Events in the forms in which they come; what is taken is as many as were sent, within their bounds, and the same by both readers."""
     form = events.FORMS[data[0] % len(events.FORMS)] if data else events.NDJSON
-    frame = events.parse(data[1:], form, account="A", now=NOW, max_events=1_000)
+    plain = events.plain(data[1:], now=NOW) if form == events.NDJSON else None
+    frame = events.exactly(data[1:], form, account="A", now=NOW, max_events=1_000)
+    if plain is not None and not plain.equals(frame):
+        raise AssertionError(f"the readers disagree: {plain.rows()} and {frame.rows()}")
     assert 0 <= frame.height <= 1_000
     assert frame.filter(pl.col("agentID").is_null() | pl.col("timestamp").is_null() | pl.col("eventId").is_null()).is_empty()
     if form == events.NDJSON:
@@ -204,15 +207,19 @@ def seeds(name: str) -> list[bytes]:
     ]
     event = b'{"agentID":9,"timestamp":1465992202047,"type":3,"userProfileIDs":[1,2],"agentUserName":"CR","sessionId":"a.b","sequence":1}'
     cloud = b'[{"specversion":"1.0","source":"/s","id":"1","type":"t","data":%b}]' % event
+    named = event.replace(b"UserName", b"Username")[:-1] + b',"eventId":"e","agentEmployeeId":7}\n'
     header = oauth1.sign("GET", "http://a/b?c=d", Credentials("ck", "x", "tk", "y"), timestamp=NOW // 1000, nonce="n")
     found = {
         "decoder": [*documents_, *map(gzip.compress, documents_)],
         "packed_decoder": documents_,
         "events_in": [
-            bytes([index]) + sent
-            for index, sent in enumerate(
-                {events.NDJSON: event, events.JSON: b"[%b]" % event, events.CLOUDEVENTS: cloud}[f] for f in events.FORMS
-            )
+            b"\0" + named * 2,
+            *(
+                bytes([index]) + sent
+                for index, sent in enumerate(
+                    {events.NDJSON: event, events.JSON: b"[%b]" % event, events.CLOUDEVENTS: cloud}[f] for f in events.FORMS
+                )
+            ),
         ],
         "body": [gzip.compress(event), gzip.compress(event) * 3, gzip.compress(b"\0" * 100_000)],
         "oauth_header": [header.encode(), b'OAuth realm="x", ' + header.encode()[6:]],

@@ -18,5 +18,5 @@ def load() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(library()))
     except OSError:
         return None
-    loaded.scan.restype = loaded.spell.restype = loaded.sweep.restype = ctypes.c_int64
+    loaded.scan.restype = loaded.take.restype = loaded.spell.restype = loaded.sweep.restype = ctypes.c_int64
     return loaded
