@@ -23,7 +23,7 @@ from database import Postgresql
 from readers import all_parts, every_row, land, publish_at, standing, unchained
 from scenes import DAY, HOUR, MINUTE, T0, event, login, logout, sent
 from shiftlog import archive, pending
-from shiftlog.catalog import Catalog, accounts, forgetting, schedules, tables
+from shiftlog.catalog import Catalog, accounts, forgetting, parts, schedules, tables
 from shiftlog.catalog.keys import NewKey
 from shiftlog.client.answers import Manifest
 from shiftlog.client.verify import verify
@@ -216,6 +216,20 @@ def test_rows_of_the_catalog(filled: House, remove: bool):
     assert ids == (["two"] if remove else ["one", "two"])
     assert said == f"an agent: {'all there was is removed' if remove else f'is {done.pseudonym} from now on'}"
     assert (row["removed"], row["done"] is not None, row["digest"] != "1") == (int(remove), True, True)
+
+
+def test_lists_are_told(filled: House):
+    """One that is kept is not taken for what it was, whether parts come in the place of those that went or not."""
+
+    def removed() -> str | None:
+        with filled.catalog.read() as conn:
+            edition = parts.standing(conn, "A", now=filled.catalog.now() + HOUR, end=None).edition
+        assert edition is not None
+        return edition.removed
+
+    before = removed()
+    run(filled)
+    assert removed() != before
 
 
 def test_the_manifest_says_why(filled: House, keys: NewKey):

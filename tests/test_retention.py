@@ -70,6 +70,23 @@ def test_a_file_that_has_left_is_a_tombstone(house: House):
         assert parts.find(conn, "A", part.name, now).gz_gone == now
 
 
+def test_lists_are_told_that_a_file_has_left(house: House):
+    """And only then: a sweep that finds nothing leaves those that are kept as they are."""
+    part = a_part(house)
+
+    def edition() -> parts.Edition:
+        with house.catalog.read() as conn:
+            found = parts.standing(conn, "A", now=part.generated + 1, end=None).edition
+        assert found is not None
+        return found
+
+    first = edition()
+    sweep(house)
+    assert edition() == first
+    sweep(at(house, part.generated + 31 * DAY))
+    assert edition() != first
+
+
 def test_numbers_go_on_after_a_tombstone(house: House):
     """The next part of the hour is its next revision, and has the next number."""
     part = a_part(house)

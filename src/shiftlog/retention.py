@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shiftlog import chain
-from shiftlog.catalog import accounts, batches, chained, encrypted, sweeping, trail
+from shiftlog.catalog import accounts, batches, chained, encrypted, parts, sweeping, trail
 from shiftlog.catalog.publishing import OBJECT_AGE
 from shiftlog.hours import DAY, HOUR
 from shiftlog.house import House
@@ -49,6 +49,8 @@ def sweep(house: House) -> Swept:
         sweeping.forget_session_ids(conn, now - house.settings.history_days * DAY)
         trail.expire(conn, now)
         trail.forget(conn, now - house.settings.audit_days * DAY)
+        if files:
+            parts.mark_removed(conn)
     house.store.delete([*files, *messages, *twins, *landed])
     return Swept(len(files), len(twins), len(landed), collect(house, now - max(house.settings.safety, UNNAMED_AGE)))
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from catalog.contract import HOUR, NOW, CatalogContract, OnPostgresql, OnSqlite, insert_parts, make_account, part_row
 from shiftlog.catalog import Catalog, parts, tables
+from shiftlog.errors import Missing
 from shiftlog.names import PartName
 
 
@@ -75,6 +76,46 @@ class PartsContract(CatalogContract):
         with catalog.write() as conn:
             conn.execute(sa.update(tables.accounts).values(floor=NOW - 50))
         assert [listing(catalog, end=end).covered_until for end in (5, NOW - 50, NOW - 49, None)] == [5, NOW - 50, NOW - 50, NOW - 50]
+
+    def test_an_edition_is_the_lists(self, catalog: Catalog, account: str):
+        """It is another when a part comes or goes, or the account's setting changes what a list says; none while a part is hidden."""
+
+        def edition(now: int = NOW) -> parts.Edition | None:
+            with catalog.read() as conn:
+                return parts.standing(conn, account, now=now, end=None).edition
+
+        def change(**values: Any) -> None:
+            with catalog.write() as conn:
+                conn.execute(sa.update(tables.accounts).where(tables.accounts.c.account == account).values(values))
+
+        make_account(catalog, "B")
+        seen = [edition()]
+        change(last_seq=1, last_generated=NOW)
+        assert edition() is None
+        assert edition(NOW + 1) is not None
+        change(last_generated=NOW - 1)
+        seen.append(edition())
+        for values in ({"time_zone": "Asia/Kolkata"}, {"pgp_key": "a key"}):
+            change(**values)
+            seen.append(edition())
+        for _ in range(2):
+            with catalog.write() as conn:
+                parts.mark_removed(conn)
+            seen.append(edition())
+        assert len(set(seen)) == len(seen)
+        assert edition() == seen[-1]
+
+    def test_where_an_account_stands_says_what_its_lists_cover(self, catalog: Catalog, account: str):
+        """As the lists themselves do; an account that is not there has no lists."""
+        for floor in (None, NOW - 50):
+            with catalog.write() as conn:
+                conn.execute(sa.update(tables.accounts).values(floor=floor))
+            for end in (5, NOW - 50, NOW - 49, NOW + 5, None):
+                with catalog.read() as conn:
+                    covered = parts.standing(conn, account, now=NOW, end=end).covered_until
+                assert covered == listing(catalog, end=end).covered_until
+        with catalog.read() as conn, pytest.raises(Missing):
+            parts.standing(conn, "nobody", now=NOW, end=None)
 
     def test_a_poller_sees_every_part_once(self, catalog: Catalog, hundred: list[dict[str, Any]]):
         """One that begins each window where the last list's coverage ended."""

@@ -16,7 +16,7 @@ from callers import BASE, LE, LIST, Caller, error
 from readers import land, publish_at
 from scenes import DAY, HOUR, MINUTE, T0, login, logout, sent
 from shiftlog import retention, schema
-from shiftlog.catalog import accounts, sweeping, tables
+from shiftlog.catalog import accounts, parts, sweeping, tables
 from shiftlog.catalog.parts import Part
 from shiftlog.house import House
 
@@ -316,6 +316,7 @@ def test_a_list_that_is_kept_is_the_list(house: House, published: Sequence[Part]
     assert names(call.get(f"{LIST}?startTime=0")) == [str(part.name) for part in (*published, new)]
     with house.catalog.write() as conn:
         sweeping.expire_parts(conn, "gz", "A", new.generated, house.catalog.now())
+        parts.mark_removed(conn)
     assert names(call.get(f"{LIST}?startTime=0")) == [str(new.name)]
     with house.catalog.write() as conn:
         accounts.update(conn, "A", {"time_zone": "Asia/Kolkata"})

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from shiftlog import chain
 from shiftlog.catalog import accounts, tables
-from shiftlog.catalog.parts import NewPart, Part
+from shiftlog.catalog.parts import NewPart, Part, mark_removed
 from shiftlog.catalog.vault import Vault
 
 _P, _K, _A = tables.parts, tables.signing_keys, tables.accounts
@@ -189,6 +189,7 @@ def erase(conn: sa.Connection, vault: Vault, account: str, parts: Collection[int
         mine = (_P.c.account == account, _P.c.seq.in_(parts))
         conn.execute(sa.update(_P).where(*mine).values(gz_gone=at, twin_gone=at, removed_signature=None))
         sign_removals(conn, vault, account, chain.ERASURE, at)
+        mark_removed(conn)
 
 
 def unsigned(conn: sa.Connection) -> list[str]:

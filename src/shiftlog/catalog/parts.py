@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -9,10 +10,13 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from shiftlog.catalog import tables
+from shiftlog.catalog.connection import insert
+from shiftlog.errors import Missing
 from shiftlog.events import INT64_MAX
 from shiftlog.names import PartName
 
 _T, _A = tables.parts, tables.accounts
+_REMOVED = "removed"  # in `meta`: something else after each time that files of parts were marked as gone
 _MANY = 5_000  # values in one IN list: well under SQLite's limit of 32 766
 
 
@@ -95,34 +99,65 @@ def listing(
     query = sa.select(*_COLUMNS).where(*listed).order_by(_T.c.generated, _T.c.seq)
     found = [Part(*row) for row in conn.execute(query if limit is None else query.limit(min(limit + 1, INT64_MAX)))]
     more = limit is not None and len(found) > limit
-    return Listing(found[:limit], covered(conn, account, now, end), more)
-
-
-def covered(conn: sa.Connection, account: str, now: int, end: int | None) -> int:
-    """Up to which instant a list that is asked `now` and ends at `end` is complete, whatever is committed later."""
     floor = conn.scalar(sa.select(_A.c.floor).where(_A.c.account == account))
-    return min(now if end is None else min(end, now), now if floor is None else floor)
+    return Listing(found[:limit], _covered(now, end, floor), more)
 
 
-def stamp(
-    conn: sa.Connection,
-    account: str,
-    *,
-    now: int,
-    start: int = 0,
-    end: int | None = None,
-    scope_from: int | None = None,
-    scope_to: int | None = None,
-    after: tuple[int, int] = (-1, -1),
-) -> tuple[int, int]:
-    """How many parts a `listing` without a limit has, and the highest sequence number of them: as long as both are the same, so is it.
+def _covered(now: int, end: int | None, floor: int | None) -> int:
+    """Up to which instant a list that is asked `now` and ends at `end` is complete, whatever is committed later."""
+    return min(_until(now, end), now if floor is None else floor)
+
+
+class Edition(NamedTuple):
+    """What the lists of an account follow from, beside what they are asked for: as long as it is the same, so is every list.
 
     Parts come with higher numbers than all before, those whose files are gone never come back, and nothing else of them changes.
     """
-    listed = _listed(account, _until(now, end), start, scope_from, scope_to, after)
-    query = sa.select(sa.func.count(), sa.func.max(_T.c.seq)).where(*listed)
-    count, last = conn.execute(query).one()
-    return int(count), int(last or 0)
+
+    time_zone: str
+    encrypted: bool
+    last_seq: int
+    removed: str | None
+
+
+class Standing(NamedTuple):
+    """An account as a list finds it: up to which instant that covers, and its edition; None where a part waits for its generated time."""
+
+    covered_until: int
+    edition: Edition | None
+
+
+_STANDING = sa.select(
+    _A.c.floor,
+    _A.c.last_generated,
+    _A.c.time_zone,
+    _A.c.pgp_key.is_not(None),
+    _A.c.last_seq,
+    sa.select(tables.meta.c.value).where(tables.meta.c.name == _REMOVED).scalar_subquery(),
+).where(_A.c.account == sa.bindparam("of"))
+
+
+def standing(conn: sa.Connection, account: str, *, now: int, end: int | None) -> Standing:
+    """Where an account stands for a list that is asked `now` and ends at `end`; it costs the same for any number of parts.
+
+    Raises:
+        Missing: no such account.
+    """
+    row = conn.execute(_STANDING, {"of": account}).one_or_none()
+    if row is None:
+        raise Missing(f"there is no account {account}")
+    floor, last_generated, *edition = row
+    return Standing(_covered(now, end, floor), Edition(*edition) if last_generated < now else None)
+
+
+def mark_removed(conn: sa.Connection) -> None:
+    """Let no list be taken for what it was: files of parts are gone.
+
+    The last statement of its transaction but those that others do not wait for, as all who remove something come by here.
+    """
+    mark = secrets.token_hex(8)
+    statement = insert(conn, tables.meta).values(name=_REMOVED, value=mark)
+    conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": mark}))
 
 
 def _until(now: int, end: int | None) -> int:

@@ -112,16 +112,17 @@ def _page(services: Services, account: str, window: Window, here: str, media: st
     """The list as it is sent, and up to which instant it covers; blocks."""
     house = services.house
     with house.catalog.read() as conn:
-        known, now = accounts.get(conn, account), house.catalog.now(conn)
-        asked = window.asked()
-        of = (account, window, here, media, known.time_zone, known.pgp_key is None, parts.stamp(conn, account, now=now, **asked))
-        covered, page = parts.covered(conn, account, now, window.end), services.lists.get(of)
+        now = house.catalog.now(conn)
+        covered, edition = parts.standing(conn, account, now=now, end=window.end)
+        of = (account, window, here, media, edition)
+        page = None if edition is None else services.lists.get(of)
         if page is None:
-            found = parts.listing(conn, account, now=now, limit=window.limit, **asked)
+            known, found = accounts.get(conn, account), parts.listing(conn, account, now=now, limit=window.limit, **window.asked())
     if page is None:
         body = formats.render(_listed(account, here, found.parts, known), media)
         page = Page(body, (found.parts[-1].generated, found.parts[-1].seq) if found.parts else None, found.more)
-        services.lists.keep(of, page)
+        if edition is not None:
+            services.lists.keep(of, page)
     # A page that is cut covers only what comes before its last part: who forgets the next page loses nothing.
     return page, min(covered, page.last[0]) if page.more and page.last else covered
 
