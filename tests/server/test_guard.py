@@ -163,6 +163,7 @@ def test_a_signature_that_another_server_has_answered_is_good_for_nothing(house:
     url = f"{LIST}{path.format(name=published[0].name)}"
     header = signed(keys, url)
     with calling(create_app(house, publish=False)) as here, calling(create_app(house, publish=False)) as there:
+        there._client = httpx.AsyncClient(transport=httpx.ASGITransport(there.app), base_url=BASE)  # which raises what an application does
         first, second = here("GET", url, headers=header), there("GET", url, headers=header)
         again = [error(call("GET", url, headers=header)) for call in (here, there)]
     assert first.status_code != 401

@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -256,7 +257,8 @@ class _Answer:
             else:
                 log.error("request.broken", id=self._visit.id, exc_info=error)
             raise error
-        await problems.respond(self._request, error)(self._scope, self._receive, self.send)
+        with suppress(_ReplacedError):
+            await problems.respond(self._request, error)(self._scope, self._receive, self.send)
 
     @property
     def _request(self) -> Request:
