@@ -260,9 +260,9 @@ QUESTION = Question(
             least=4,
             missed="reading what has landed and folding it (`gather_s`, `fold_s`) take half of the time: each row is copied three times, "
             "to be in one piece, in order, and by its hour, and a third of that is the system's, for memory. Polars has both cores at "
-            "work meanwhile, so two shares would not be quicker: they would read and order twice. In the other half the twin takes the "
-            "most (`twin_s`: Polars' Parquet), then the documents and their gzip (`pack_s`), which a compiled kernel writes: with "
-            "Polars' NDJSON they took five times as long.",
+            "work meanwhile, so two shares would not be quicker: they would read and order twice. In the other half the twin (`twin_s`: "
+            "Polars' Parquet) takes about as long as the documents and their gzip (`pack_s`), which a compiled kernel writes: with Polars' "
+            "NDJSON they took five times as long.",
         ),
         Target("events a second, twin and commit included, times Spark's", times("rate", _OURS, _SPARK), least=3),
         Target(
