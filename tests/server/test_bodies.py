@@ -125,9 +125,9 @@ async def received(bodies: Bodies, slow: Request) -> bytes:
 
 def test_a_body_may_be_slow_at_first():
     """And for as long as its bytes take at the least rate."""
-    patient = Bodies(1_000, seconds=0.05, rate=500)
+    patient = Bodies(1_000, seconds=0.5, rate=200)
     pieces = [b"x" * 100] * 5
-    assert asyncio.run(received(patient, request(*pieces, every=0.03))) == b"".join(pieces)
+    assert asyncio.run(received(patient, request(*pieces, every=0.15))) == b"".join(pieces)
 
 
 @pytest.mark.parametrize("pieces", [[b""], [b"x"] * 50])
